@@ -1,0 +1,28 @@
+"""The bridge between raw physical units and network space."""
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+
+class Codec(nn.Module):
+    """Invertible map between a raw batch and what the network sees.
+
+    Batched, differentiable, on the batch's device. Statistics are buffers, so a checkpoint is self-contained, and the
+    same ``encode``/``decode`` serve training, evaluation and inference.
+
+    Attributes:
+        in_channels: Channels per element that the network receives.
+        out_channels: Channels per element that the network must return.
+    """
+
+    in_channels: int
+    out_channels: int
+
+    @abstractmethod
+    def encode(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Raw batch -> ``inputs`` and, where the batch holds targets, ``target`` and ``weight``."""
+
+    @abstractmethod
+    def decode(self, output: Tensor) -> Tensor:
+        """Network output -> raw units."""

@@ -1,0 +1,46 @@
+"""The batch of the pose-lifting family: every key, its shape and unit, in one place.
+
+B samples, F input frames, M target frames, K joints (17, Human3.6M order). Image x points right, y down; camera axes
+are x right, y down, z forward.
+"""
+
+from torch import Tensor
+
+from motionlab.utils import DataError
+
+KEYPOINTS_PX = 'keypoints_px'          # (B, F, K, 2) float32, image x and y in pixels
+CONFIDENCE = 'confidence'              # (B, F, K) float32, detector confidence, clipped to [0, 1]
+DEPTH_M = 'depth_m'                    # (B, F, K) float32, monocular depth at the joint in metres
+KEYPOINTS_VALID = 'keypoints_valid'    # (B, F, K) bool, False where the detector or the depth map gave nothing
+IMAGE_SIZE_PX = 'image_size_px'        # (B, 2) float32, width and height
+TARGET_M = 'target_m'                  # (B, M, K, 3) float32, absolute joints in camera axes, metres
+TARGET_VISIBLE = 'target_visible'      # (B, M, K) bool, joints that count in losses and metrics
+SAMPLE_INDEX = 'sample_index'          # (B,) int64, position in the dataset
+CLIP_INDEX = 'clip_index'              # (B,) int64, which clip (subject, action, camera) of the dataset
+FRAME_INDEX = 'frame_index'            # (B, M) int64, position of the target frames within their clip
+
+# Predictions carry SAMPLE_INDEX, CLIP_INDEX, FRAME_INDEX, TARGET_M, TARGET_VISIBLE through, and add:
+PRED_M = 'pred_m'                      # (B, M, K, 3) float32, root-relative joints in camera axes, metres
+
+_SHAPES = {
+    KEYPOINTS_PX: 'BFK2', CONFIDENCE: 'BFK', DEPTH_M: 'BFK', KEYPOINTS_VALID: 'BFK', IMAGE_SIZE_PX: 'B2',
+    TARGET_M: 'BMK3', TARGET_VISIBLE: 'BMK', SAMPLE_INDEX: 'B', CLIP_INDEX: 'B', FRAME_INDEX: 'BM',
+}
+
+
+def check_lifting_batch(batch: dict[str, Tensor], source: str = 'batch') -> None:
+    """Raise :class:`DataError` naming the first key that is unknown or has a wrong shape.
+
+    Letters bind at their first use, so every tensor must agree on B, F, M and K.
+    """
+    bound: dict[str, int] = {}
+    for key, value in batch.items():
+        if key not in _SHAPES:
+            raise DataError(source, key, 'an unknown key', f'one of {sorted(_SHAPES)}')
+        letters = _SHAPES[key]
+        sizes = tuple(int(c) if c.isdigit() else bound.get(c, -1) for c in letters)
+        found = tuple(value.shape)
+        if len(found) != len(sizes) or any(want not in (-1, got) for want, got in zip(sizes, found)):
+            expected = tuple(c if size == -1 else size for c, size in zip(letters, sizes))
+            raise DataError(source, key, f'shape {found}', f'shape {expected} ({letters})')
+        bound.update({c: size for c, size in zip(letters, found) if not c.isdigit()})

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+version: dict[str, str] = {}
+exec((Path(__file__).parent / 'motionlab/version.py').read_text(), version)
+
+setup(
+    name='motionlab',
+    version=version['__version__'],
+    description='Human motion and controllable generation on MMEngine: pose lifting, pose priors, motion diffusion',
+    long_description=(Path(__file__).parent / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.11',
+    packages=find_packages(include=['motionlab', 'motionlab.*']),
+    install_requires=[
+        'torch>=2.4',
+        'mmengine>=0.10.7',
+        'numpy>=1.26',
+        'scipy>=1.11',
+        'roma>=1.5',
+        'safetensors>=0.4',
+        'tensorboard>=2.15',
+        'matplotlib>=3.8',
+        'rich>=13',
+    ],
+    extras_require={
+        'mmcv': ['mmcv-lite>=2.1'],  # A full mmcv may stand in its place; mmcv.ops is never imported.
+        'dev': ['pytest>=8', 'pytest-xdist>=3.5', 'hypothesis>=6.100', 'ruff>=0.6', 'import-linter>=2.0',
+                'mmcv-lite>=2.1'],
+    },
+)
