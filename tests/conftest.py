@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+REPO = Path(__file__).resolve().parents[1]
+
+torch.set_num_threads(1)  # Small tensors: threads cost more than they bring, and results stay comparable.
+
+
+@pytest.fixture(scope='session')
+def shared_dir() -> Path:
+    """The folder with real motion capture and reference vectors that lives outside the repository."""
+    path = Path(os.environ.get('MOTIONLAB_SHARED', REPO.parent / 'shared'))
+    if not path.is_dir():
+        pytest.skip(f'{path} is absent: set MOTIONLAB_SHARED to the folder with data/ and reference/')
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _default_scope():
+    """Every test sees the registries of MotionLab, whatever an earlier test switched to."""
+    from mmengine.registry import DefaultScope
+    name = f'test-{os.getpid()}'
+    if not DefaultScope.check_instance_created(name):
+        DefaultScope.get_instance(name, scope_name='motionlab')
