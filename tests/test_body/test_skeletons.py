@@ -1,0 +1,65 @@
+"""Skeleton tables against the published numbers, and COCO -> H36M."""
+
+import numpy as np
+import pytest
+import torch
+
+from motionlab.body import COCO_17, H36M_17, SMPLX_22, Skeleton, coco_to_h36m
+
+
+def test_h36m_tables_are_the_published_ones():
+    assert H36M_17.parents == (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
+    assert H36M_17.flip_indices == (0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13)
+
+
+def test_smplx_tables():
+    assert SMPLX_22.parents == (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+    assert SMPLX_22.flip_indices == (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
+
+
+@pytest.mark.parametrize('skeleton', [H36M_17, SMPLX_22, COCO_17], ids=lambda s: s.name)
+def test_mirror_levels_and_edges(skeleton):
+    flip = np.array(skeleton.flip_indices)
+    assert (flip[flip] == np.arange(len(skeleton))).all()
+    assert sorted(j for level in skeleton.levels for j in level) == list(range(len(skeleton)))
+    assert all(skeleton.parents[j] in skeleton.levels[d] for d, level in enumerate(skeleton.levels[1:]) for j in level)
+    assert len(skeleton.bones) == len(skeleton) - 1
+    assert len(skeleton.edge_colors) == len(skeleton.edges)
+    # A bone and its mirror image have the two opposite side colours.
+    colors = dict(zip(skeleton.bones, skeleton.edge_colors))
+    left = [color for (_, child), color in colors.items() if skeleton.sides[child] == 'left']
+    right = [color for (_, child), color in colors.items() if skeleton.sides[child] == 'right']
+    assert len(left) == len(right) > 0
+    assert not set(left) & set(right)
+
+
+def test_malformed_skeletons_are_refused():
+    with pytest.raises(ValueError, match='before its child'):
+        Skeleton('x', ('a', 'b'), (1, -1))
+    with pytest.raises(ValueError, match='repeat'):
+        Skeleton('x', ('a', 'a'), (-1, 0))
+
+
+def test_coco_to_h36m_joint_by_joint():
+    coco = np.random.default_rng(0).normal(size=(3, 17, 3)).astype(np.float32)
+    h36m = coco_to_h36m(coco)
+    named = {name: coco[:, COCO_17.index(name)] for name in COCO_17.joint_names}
+    for name in ('left_hip', 'right_hip', 'left_knee', 'right_knee', 'left_shoulder', 'right_shoulder', 'left_elbow',
+                 'right_elbow', 'left_wrist', 'right_wrist'):
+        np.testing.assert_array_equal(h36m[:, H36M_17.index(name)], named[name])
+    for h36m_name, coco_name in {'left_foot': 'left_ankle', 'right_foot': 'right_ankle', 'neck_base': 'nose'}.items():
+        np.testing.assert_array_equal(h36m[:, H36M_17.index(h36m_name)], named[coco_name])
+    root, thorax = (0.5 * (named[f'left_{part}'] + named[f'right_{part}']) for part in ('hip', 'shoulder'))
+    np.testing.assert_allclose(h36m[:, 0], root, atol=1e-6)
+    np.testing.assert_allclose(h36m[:, 8], thorax, atol=1e-6)
+    np.testing.assert_allclose(h36m[:, 7], (root + thorax) / 2, atol=1e-6)
+    np.testing.assert_allclose(h36m[:, 10], (named['left_eye'] + named['right_eye']) / 2, atol=1e-6)
+
+
+def test_coco_to_h36m_takes_tensors_and_names_a_wrong_shape():
+    confidence = torch.rand(2, 17)
+    out = coco_to_h36m(confidence[..., None])[..., 0]
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out[:, 0], (confidence[:, 11] + confidence[:, 12]) / 2)
+    with pytest.raises(ValueError, match=r'\(2, 16, 2\)'):
+        coco_to_h36m(torch.zeros(2, 16, 2))
