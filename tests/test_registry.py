@@ -42,5 +42,6 @@ def test_import_motionlab_pulls_in_nothing_heavy():
 
 def test_apis_import_without_optional_packages():
     code = ('import sys; from motionlab import apis; '
-            "optional = {'mmcv', 'diffusers', 'transformers', 'peft'} & set(sys.modules); assert not optional, optional")
+            "optional = {'mmcv', 'diffusers', 'transformers', 'peft'} & set(sys.modules); "
+            'assert not optional, optional')
     subprocess.run([sys.executable, '-c', code], check=True)
