@@ -1,5 +1,13 @@
 """Skeletons, rotations, kinematics, cameras: the maths of bodies, without any registry but BODY_MODELS."""
 
+from motionlab.body.kinematics import (
+    amass_motion_joints,
+    forward_kinematics,
+    global_to_local,
+    local_to_global,
+    smplx22_to_h36m17,
+)
 from motionlab.body.skeletons import COCO_17, H36M_17, SMPLX_22, Skeleton, coco_to_h36m
 
-__all__ = ['COCO_17', 'H36M_17', 'SMPLX_22', 'Skeleton', 'coco_to_h36m']
+__all__ = ['COCO_17', 'H36M_17', 'SMPLX_22', 'Skeleton', 'amass_motion_joints', 'coco_to_h36m', 'forward_kinematics',
+           'global_to_local', 'local_to_global', 'smplx22_to_h36m17']

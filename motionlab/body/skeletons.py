@@ -12,6 +12,14 @@ LEFT, RIGHT, CENTRE = 'left', 'right', 'centre'
 SIDE_COLORS: dict[str, tuple[int, int, int]] = {LEFT: (31, 119, 180), RIGHT: (255, 127, 14), CENTRE: (90, 90, 90)}
 
 
+def tree_levels(parents: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Joints by depth in the tree, root level first; a parent (-1: none) comes before its children."""
+    depth: list[int] = []
+    for parent in parents:
+        depth.append(0 if parent < 0 else depth[parent] + 1)
+    return tuple(tuple(j for j, d in enumerate(depth) if d == level) for level in range(max(depth) + 1))
+
+
 @dataclass(frozen=True)
 class Skeleton:
     """A tree of named joints; parents come before their children.
@@ -78,10 +86,7 @@ class Skeleton:
     @cached_property
     def levels(self) -> tuple[tuple[int, ...], ...]:
         """Joints by depth in the tree, root level first; all joints of one level can be computed together."""
-        depth: list[int] = []
-        for parent in self.parents:
-            depth.append(0 if parent < 0 else depth[parent] + 1)
-        return tuple(tuple(j for j, d in enumerate(depth) if d == level) for level in range(max(depth) + 1))
+        return tree_levels(self.parents)
 
 
 H36M_17 = Skeleton(
