@@ -1,0 +1,230 @@
+"""2D keypoints with confidence and depth -> network inputs; root-relative 3D poses and back (AugLift, VideoPose3D)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from motionlab.body.skeletons import H36M_17
+from motionlab.codecs import lifting_batch as keys
+from motionlab.codecs.base import Codec
+from motionlab.registry import CODECS
+from motionlab.utils import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class _EncodingRule:
+    """How confidence and depth enter the network: ``clip(d - reference, low, high) + offset``, metres."""
+
+    signed_confidence: bool
+    depth_ref: str
+    depth_low: float
+    depth_high: float
+    depth_offset: float
+
+
+_PRESETS = {
+    'poseformer': _EncodingRule(True, 'min', 0.0, 2.0, -1.0),
+    'tcn': _EncodingRule(False, 'min', -math.inf, math.inf, 0.0),
+}
+
+
+@CODECS.register_module()
+class ImagePoseLifting(Codec):
+    """Pixels, confidence and monocular depth of 17 joints <-> network space of a pose lifter.
+
+    With image width w and height h, ``x' = 2x/w - 1`` and ``y' = 2y/w - h/w`` (the aspect ratio is kept: Pavllo et
+    al., "3D human pose estimation in video with temporal convolutions", CVPR 2019); ``c' = 2c - 1``; ``d'`` is the
+    depth relative to the root joint, clipped to ``±depth_clip``, in metres (AugLift, arXiv 2508.07112). Channels are
+    in the order x, y, c, d. Targets are metres in camera axes, relative to the root of their own frame.
+
+    Joints without a detection (``keypoints_valid`` False, or a coordinate or confidence that is not finite) encode to
+    0, 0 (the image centre), confidence 0 and depth 0. Where depth is a channel, a joint whose depth alone is missing
+    (not finite, or not positive) keeps x, y, gets depth 0 and confidence 0. Neither kind takes part in the depth
+    reference; a missing root is replaced by the mean of the frame's known depths.
+
+    Args:
+        num_input_channels: 2 (XY), 3 (XYC or XYD) or 4 (XYCD); None follows from the two flags.
+        use_confidence: Whether c is a channel; None follows from ``num_input_channels`` (without that: False).
+        use_depth: Whether d is a channel; None likewise.
+        depth_ref: Depth that the others are relative to: ``'root'`` (default) or ``'min'``, the nearest joint of the
+            same frame.
+        depth_clip: Metres; default 1.
+        preset: ``'poseformer'`` (``c' = 2c - 1``, ``d' = clip(d - min d, 0, 2) - 1``) or ``'tcn'`` (c and
+            ``d - min d`` as they are): the rules of the two published AugLift codecs. Fixes the depth rule, so
+            ``depth_ref`` and ``depth_clip`` must stay None.
+        root_index: Joint, or joints whose mean, is the origin of targets and of ``depth_ref='root'``.
+        remove_root: Leave the root joint out of targets and outputs; :meth:`decode` puts it back.
+
+    Attributes:
+        channels: Names of the input channels, in order.
+        num_joints: Joints of inputs and of decoded poses (17, Human3.6M order).
+        num_target_joints: Joints of targets and network outputs.
+
+    Raises:
+        ConfigError: arguments contradict each other.
+    """
+
+    out_channels = 3
+    skeleton = H36M_17
+
+    def __init__(self, num_input_channels: int | None = None, use_confidence: bool | None = None,
+                 use_depth: bool | None = None, depth_ref: str | None = None, depth_clip: float | None = None,
+                 preset: str | None = None, root_index: int | Sequence[int] = 0, remove_root: bool = False):
+        super().__init__()
+        self.use_confidence, self.use_depth = _resolve_flags(num_input_channels, use_confidence, use_depth)
+        self.channels = ('x', 'y') + ('c',) * self.use_confidence + ('d',) * self.use_depth
+        self.in_channels = len(self.channels)
+        self.rule = _resolve_rule(depth_ref, depth_clip, preset)
+        self.root_index = [root_index] if isinstance(root_index, int) else list(root_index)
+        self.remove_root = remove_root
+        if remove_root and len(self.root_index) > 1:
+            raise ConfigError(f'ImagePoseLifting: remove_root=True needs one root joint, found root_index={root_index}')
+        self.num_joints = len(self.skeleton)
+        kept = [j for j in range(self.num_joints) if not (remove_root and j in self.root_index)]
+        self.num_target_joints = len(kept)
+        mirrored = self.skeleton.flip_indices
+        # Derived from the arguments, hence not part of a checkpoint.
+        self.register_buffer('_kept', torch.tensor(kept), persistent=False)
+        self.register_buffer('_flip', torch.tensor(mirrored), persistent=False)
+        self.register_buffer('_flip_kept', torch.tensor([kept.index(mirrored[j]) for j in kept]), persistent=False)
+        self.register_buffer('_is_root', torch.tensor([j in self.root_index for j in range(self.num_joints)]),
+                             persistent=False)
+        self.register_buffer('_input_sign', torch.tensor([-1.0 if name == 'x' else 1.0 for name in self.channels]),
+                             persistent=False)
+        self.register_buffer('_target_sign', torch.tensor([-1.0, 1.0, 1.0]), persistent=False)
+
+    def encode(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Raw lifting batch -> network space.
+
+        Args:
+            batch: ``keypoints_px`` (B,F,K,2) and ``image_size_px`` (B,2); ``confidence``, ``depth_m`` (B,F,K) where
+                they are channels; optional ``keypoints_valid`` (B,F,K), ``target_m`` (B,M,K,3) with ``target_visible``.
+
+        Returns:
+            ``inputs`` (B,F,K,C). With a target also ``target`` (B,M,K',3) in metres, ``weight`` (B,M,K') 1 where the
+            joint counts, and ``root_m`` (B,M,1,3), what was subtracted. K' is ``num_target_joints``. Joints that are
+            not visible or not finite have target 0 and weight 0.
+
+        Raises:
+            DataError: a key that this variant needs is missing, or the joints are not 17.
+        """
+        encoded = {'inputs': self._encode_inputs(batch)}
+        if keys.TARGET_M in batch:
+            encoded.update(self._encode_target(batch))
+        return encoded
+
+    def decode(self, output: Tensor, root_m: Tensor | None = None) -> Tensor:
+        """Network output (B,M,K',3) -> poses (B,M,K,3), metres, camera axes.
+
+        Relative to the root, or absolute where ``root_m`` (B,M,1,3) is given. A removed root is put back at 0.
+        """
+        if self.remove_root:
+            pose = output.new_zeros(*output.shape[:-2], self.num_joints, 3)               # (B, M, K, 3)
+            pose[..., self._kept, :] = output
+        else:
+            pose = output
+        return pose if root_m is None else pose + root_m
+
+    def flip_inputs(self, inputs: Tensor) -> Tensor:
+        """Mirror network inputs (..., K, C): left and right change places, x changes its sign. A new tensor."""
+        return inputs[..., self._flip, :] * self._input_sign.to(inputs.dtype)
+
+    def flip_target(self, target: Tensor) -> Tensor:
+        """Mirror root-relative targets or outputs (..., K', 3) about the root. A new tensor."""
+        return target[..., self._flip_kept, :] * self._target_sign.to(target.dtype)
+
+    def flip_weight(self, weight: Tensor) -> Tensor:
+        """Weights (..., K') of mirrored targets. A new tensor."""
+        return weight[..., self._flip_kept]
+
+    def _encode_inputs(self, batch: dict[str, Tensor]) -> Tensor:
+        xy_px = self._need(batch, keys.KEYPOINTS_PX)                                       # (B, F, K, 2)
+        if xy_px.shape[-2] != self.num_joints:
+            raise DataError('batch', keys.KEYPOINTS_PX, f'{xy_px.shape[-2]} joints', f'{self.num_joints} joints')
+        width, height = self._need(batch, keys.IMAGE_SIZE_PX)[:, None, None, :].unbind(-1)  # (B, 1, 1) each
+        valid = xy_px.isfinite().all(-1)                                                   # (B, F, K)
+        if keys.KEYPOINTS_VALID in batch:
+            valid = valid & batch[keys.KEYPOINTS_VALID]
+        if self.use_confidence:
+            confidence = self._need(batch, keys.CONFIDENCE)                                # (B, F, K)
+            valid = valid & confidence.isfinite()
+        xy = torch.stack([2 * xy_px[..., 0] / width - 1, 2 * xy_px[..., 1] / width - height / width], dim=-1)
+        encoded = [torch.where(valid[..., None], xy, 0)]                                   # (B, F, K, 2)
+        trusted = valid
+        if self.use_depth:
+            depth, trusted = self._relative_depth(self._need(batch, keys.DEPTH_M), valid)
+        if self.use_confidence:
+            confidence = torch.where(trusted, confidence, 0).clamp(0, 1)
+            encoded.append((2 * confidence - 1 if self.rule.signed_confidence else confidence)[..., None])
+        if self.use_depth:
+            encoded.append(depth[..., None])
+        return torch.cat(encoded, dim=-1)                                                  # (B, F, K, C)
+
+    def _relative_depth(self, depth_m: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoded depth (B,F,K) and where it is known (B,F,K), by the rule."""
+        known = valid & depth_m.isfinite() & (depth_m > 0)
+        depth_m = torch.where(known, depth_m, 0)
+        if self.rule.depth_ref == 'min':
+            reference = torch.where(known, depth_m, math.inf).amin(dim=-1, keepdim=True)   # (B, F, 1)
+        else:
+            root = known & self._is_root
+            counted = torch.where(root.any(dim=-1, keepdim=True), root, known)             # (B, F, K)
+            total = (depth_m * counted).sum(dim=-1, keepdim=True)                          # (B, F, 1)
+            reference = total / counted.sum(dim=-1, keepdim=True).clamp(min=1)
+        relative = (depth_m - reference).clamp(self.rule.depth_low, self.rule.depth_high) + self.rule.depth_offset
+        return torch.where(known, relative, 0), known
+
+    def _encode_target(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        target_m = batch[keys.TARGET_M]                                                    # (B, M, K, 3)
+        root_m = target_m[..., self.root_index, :].mean(dim=-2, keepdim=True)              # (B, M, 1, 3)
+        relative = target_m - root_m
+        counts = self._need(batch, keys.TARGET_VISIBLE).bool() & relative.isfinite().all(-1)  # (B, M, K)
+        target = torch.where(counts[..., None], relative, 0)
+        return {'target': target[..., self._kept, :], 'weight': counts[..., self._kept].to(target.dtype),
+                'root_m': root_m}
+
+    def _need(self, batch: dict[str, Tensor], key: str) -> Tensor:
+        if key not in batch:
+            raise DataError('batch', key, f'only {sorted(batch)}',
+                            f'this key too, for input channels {"".join(self.channels).upper()}',
+                            'Let the dataset load it, or switch the flag of the codec off.')
+        return batch[key]
+
+
+def _resolve_flags(num_channels: int | None, confidence: bool | None, depth: bool | None) -> tuple[bool, bool]:
+    """(use_confidence, use_depth), every None inferred from the others."""
+    if num_channels is None:
+        return bool(confidence), bool(depth)
+    found = f'num_input_channels={num_channels} with use_confidence={confidence}, use_depth={depth}'
+    choices = [(c, d) for c in _choices(confidence) for d in _choices(depth) if 2 + c + d == num_channels]
+    if not choices:
+        raise ConfigError(f'ImagePoseLifting: found {found}, which contradict each other. Expected 2 (XY), 3 (XYC or '
+                          'XYD) or 4 (XYCD): 2 plus one for each flag. Leave num_input_channels out to infer it.')
+    if len(choices) > 1:
+        raise ConfigError(f'ImagePoseLifting: found {found}, which may mean XYC or XYD. Set use_confidence=True or '
+                          'use_depth=True.')
+    return choices[0]
+
+
+def _choices(flag: bool | None) -> tuple[bool, ...]:
+    return (False, True) if flag is None else (bool(flag),)
+
+
+def _resolve_rule(depth_ref: str | None, depth_clip: float | None, preset: str | None) -> _EncodingRule:
+    if preset is not None:
+        if preset not in _PRESETS:
+            raise ConfigError(f'ImagePoseLifting: found preset={preset!r}, expected one of {sorted(_PRESETS)} or None.')
+        if depth_ref is not None or depth_clip is not None:
+            raise ConfigError(f'ImagePoseLifting: preset={preset!r} fixes the depth rule, found also '
+                              f'depth_ref={depth_ref!r}, depth_clip={depth_clip}. Drop one of the two.')
+        return _PRESETS[preset]
+    depth_ref = 'root' if depth_ref is None else depth_ref
+    depth_clip = 1.0 if depth_clip is None else depth_clip
+    if depth_ref not in ('root', 'min'):
+        raise ConfigError(f"ImagePoseLifting: found depth_ref={depth_ref!r}, expected 'root' or 'min'.")
+    if not depth_clip > 0:
+        raise ConfigError(f'ImagePoseLifting: found depth_clip={depth_clip}, expected metres above 0.')
+    return _EncodingRule(True, depth_ref, -depth_clip, depth_clip, 0.0)
