@@ -1,0 +1,8 @@
+"""Task models and their parts."""
+
+from motionlab.models import backbones, heads, layers, losses
+from motionlab.models.base_task_model import BaseTaskModel
+from motionlab.models.data_preprocessor import BatchPreprocessor
+from motionlab.models.pose_lifter import PoseLifter
+
+__all__ = ['BaseTaskModel', 'BatchPreprocessor', 'PoseLifter', 'backbones', 'heads', 'layers', 'losses']

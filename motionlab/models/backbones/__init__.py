@@ -1,0 +1,5 @@
+"""Networks: tensors in, features out."""
+
+from motionlab.models.backbones.tcn import TCN
+
+__all__ = ['TCN']
