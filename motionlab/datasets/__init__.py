@@ -1,0 +1,1 @@
+from motionlab.datasets import samplers as samplers

@@ -1,0 +1,12 @@
+"""Hooks of the training engine."""
+
+from motionlab.engine.hooks.checkpoint_hook import CheckpointHook
+from motionlab.engine.hooks.early_stopping_hook import EarlyStoppingHook
+from motionlab.engine.hooks.ema_hook import EMAHook
+from motionlab.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteError
+from motionlab.engine.hooks.logger_hook import LoggerHook
+from motionlab.engine.hooks.runtime_info_hook import RuntimeInfoHook
+from motionlab.engine.hooks.seed_hook import IterationSeedHook
+
+__all__ = ['CheckpointHook', 'EMAHook', 'EarlyStoppingHook', 'FiniteLossHook', 'IterationSeedHook', 'LoggerHook',
+           'NonFiniteError', 'RuntimeInfoHook']

@@ -1,0 +1,85 @@
+"""A sampler that can start anywhere in its order without reading what it skips."""
+
+from collections.abc import Iterator, Sized
+
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from motionlab.registry import DATA_SAMPLERS
+from motionlab.utils import DataError
+from motionlab.utils.random import derive_seed
+
+_CHUNK = 65536  # Indices turned into Python integers at a time: a list of all of them would cost 36 bytes each.
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableSampler(Sampler[int]):
+    """Indices of one rank, in an order that follows from (seed, epoch) alone.
+
+    With batches of B on R ranks, global batch i is ``order[i*R*B:(i+1)*R*B]`` and rank r holds its rows ``r::R``:
+    every number of ranks sees the same global batches. The training loops set :attr:`epoch`, :attr:`start` and
+    :attr:`endless`; a plain iteration yields one epoch.
+
+    Args:
+        dataset: Anything with a length.
+        shuffle: A new order each epoch (False: 0, 1, 2, ...).
+        seed: The same on all ranks; the runner passes ``randomness.seed``. None draws one and shares it.
+        round_up: Repeat samples from the beginning so that all ranks get equally many, which training needs; metrics
+            drop the repeated samples. False leaves some ranks one sample short.
+
+    Raises:
+        DataError: the dataset is empty.
+    """
+
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, round_up: bool = True):
+        self.rank, self.world_size = get_dist_info()
+        self.num_samples = len(dataset)
+        if self.num_samples == 0:
+            raise DataError(type(dataset).__name__, 'length', 0, 'at least one sample',
+                            'Check the annotation files and filters of the dataset.')
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.round_up = round_up
+        self.epoch = 0
+        self.start = 0  # Samples of this rank that the next iteration leaves out; then 0 again.
+        self.endless = False  # Go on with the next epoch's order, batches spanning both, without end.
+
+    def __len__(self) -> int:
+        """Samples of this rank in a whole epoch, wherever the next iteration starts."""
+        if self.round_up:
+            return -(-self.num_samples // self.world_size)
+        return len(range(self.rank, self.num_samples, self.world_size))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next iteration; called by MMEngine's ``DistSamplerSeedHook`` too."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        start, self.start = self.start, 0
+        return self._endless(start) if self.endless else self._one_epoch(start)
+
+    def _one_epoch(self, start: int) -> Iterator[int]:
+        order = self._order(self.epoch)  # (N,)
+        if self.round_up:
+            total = len(self) * self.world_size
+            order = order.repeat(-(-total // len(order)))[:total]
+        yield from _integers(order[self.rank::self.world_size][start:])
+
+    def _endless(self, start: int) -> Iterator[int]:
+        epoch, offset = divmod(start * self.world_size + self.rank, self.num_samples)
+        while True:
+            mine = self._order(epoch)[offset::self.world_size]
+            yield from _integers(mine)
+            epoch, offset = epoch + 1, offset + len(mine) * self.world_size - self.num_samples
+
+    def _order(self, epoch: int) -> torch.Tensor:
+        if not self.shuffle:
+            return torch.arange(self.num_samples)
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch))
+        return torch.randperm(self.num_samples, generator=generator)
+
+
+def _integers(indices: torch.Tensor) -> Iterator[int]:
+    for chunk in indices.split(_CHUNK):
+        yield from chunk.tolist()

@@ -1,0 +1,100 @@
+"""What training needs besides weights and optimizer to go on exactly: logs, schedules, gradients not yet applied."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from mmengine.dist import gather, get_rank, get_world_size
+from mmengine.logging import HistoryBuffer, MessageHub, MMLogger
+from mmengine.optim import OptimWrapper, _ParamScheduler
+from torch import Tensor, nn
+
+from motionlab.utils import CheckpointError
+
+# What a parameter scheduler has counted or measured. All else follows from the config, which may have changed.
+_PROGRESS = ('base_values', 'last_step', '_global_step', '_last_value', 'best', 'num_bad_epochs', 'cooldown_counter')
+
+
+def cap_histories(hub: MessageHub, length: int) -> None:
+    """Keep the last ``length`` values of every logged scalar: MMEngine would keep, and save, a million."""
+    for name, buffer in hub.log_scalars.items():
+        if buffer.max_length != length:
+            values, counts = buffer.data
+            hub.log_scalars[name] = HistoryBuffer(values[-length:], counts[-length:], max_length=length)
+
+
+def pack_message_hub(hub: MessageHub) -> dict[str, Any]:
+    """Logged scalars (their capped histories) and the entries that ask to be resumed."""
+    scalars = {name: {'values': buffer.data[0].tolist(), 'counts': buffer.data[1].tolist(),
+                      'max_length': buffer.max_length}
+               for name, buffer in hub.log_scalars.items()}
+    resumed = hub._resumed_keys  # MMEngine has no public reader.
+    return {'scalars': scalars, 'info': {name: value for name, value in hub.runtime_info.items() if resumed[name]}}
+
+
+def restore_message_hub(hub: MessageHub, packed: dict[str, Any]) -> None:
+    """Undo :func:`pack_message_hub`."""
+    for name, history in packed['scalars'].items():
+        hub.log_scalars[name] = HistoryBuffer(history['values'], history['counts'], history['max_length'])
+        hub._resumed_keys[name] = True
+    hub.update_info_dict(packed['info'])
+
+
+def pack_scheduler(scheduler: _ParamScheduler) -> dict[str, Any]:
+    """The progress of a parameter scheduler, and its settings to compare with at resume."""
+    state = scheduler.state_dict()
+    return {'type': type(scheduler).__name__,
+            'progress': {key: state[key] for key in _PROGRESS if key in state},
+            'settings': {key: value for key, value in state.items()
+                         if key not in _PROGRESS and isinstance(value, bool | int | float | str | None)}}
+
+
+def restore_schedulers(schedulers: Iterable[_ParamScheduler], packed: list[dict], logger: MMLogger) -> None:
+    """Restore the progress and keep the schedule of the present config: a longer run really runs on.
+
+    Raises:
+        CheckpointError: another number or other types of schedulers.
+    """
+    schedulers = list(schedulers)
+    saved_types, types = [saved['type'] for saved in packed], [type(each).__name__ for each in schedulers]
+    if saved_types != types:
+        raise CheckpointError(f'param_scheduler: the checkpoint has {saved_types}, the config {types}. Resume with the '
+                              'schedulers of the run, or start a new one with load_from.')
+    for scheduler, saved in zip(schedulers, packed):
+        now = pack_scheduler(scheduler)['settings']
+        changed = [f'{key} {saved["settings"].get(key)} -> {value}' for key, value in now.items()
+                   if saved['settings'].get(key) != value]
+        if changed:
+            logger.warning(f'{type(scheduler).__name__}: the config differs from the checkpoint and is followed from '
+                           f'here on: {", ".join(changed)}.')
+        vars(scheduler).update(saved['progress'])
+
+
+def in_accumulation(optim_wrapper: OptimWrapper) -> bool:
+    """Whether gradients have been summed that no optimizer step has used yet."""
+    return not optim_wrapper.should_update()
+
+
+def gather_gradients(model: nn.Module) -> list[dict[str, Tensor]] | None:
+    """The gradients of every rank, on rank 0 (None elsewhere): they are averaged only at the optimizer step.
+
+    Every rank must call this.
+    """
+    own = {name: param.grad for name, param in model.named_parameters() if param.grad is not None}
+    gathered = {name: gather(grad.contiguous(), dst=0) for name, grad in own.items()}
+    if get_rank() != 0:
+        return None
+    return [{name: grads[rank] for name, grads in gathered.items()} for rank in range(get_world_size())]
+
+
+def restore_gradients(model: nn.Module, packed: list[dict[str, Tensor]], logger: MMLogger) -> None:
+    """Give each rank its gradients back; with another number of ranks every rank gets their mean."""
+    if len(packed) == get_world_size():
+        mine = packed[get_rank()]
+    else:
+        logger.warning(f'The checkpoint was saved by {len(packed)} processes in the middle of a gradient accumulation; '
+                       f'{get_world_size()} processes go on with the mean of their gradients.')
+        mine = {name: torch.stack([grads[name] for grads in packed]).mean(0) for name in packed[0]}
+    for name, param in model.named_parameters():
+        if name in mine:
+            param.grad = mine[name].to(param.device, copy=True)

@@ -1,0 +1,76 @@
+"""Random numbers that depend on counters alone: stopping and resuming anywhere gives the numbers of never stopping.
+
+Before every iteration :func:`seed_iteration` seeds the global generators of Python, NumPy and PyTorch from (seed, rank,
+iteration), and a separate *batch stream* from (seed, iteration), which is the same on all ranks. :func:`batch_rand`
+draws from that stream for the whole global batch and keeps this rank's rows, so what a sample gets does not depend on
+how many processes share the batch. Nothing has to be saved in a checkpoint.
+"""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_STAGES = ('train', 'val', 'test')
+
+
+def derive_seed(*words: int) -> int:
+    """A 64-bit seed from non-negative integers; neighbouring words give unrelated seeds."""
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+
+
+class _BatchStream:
+    """One generator per device, all seeded alike, made when first asked for."""
+
+    def __init__(self, seed: int, rank: int, world_size: int):
+        self.seed, self.rank, self.world_size = seed, rank, world_size
+        self._generators: dict[torch.device, torch.Generator] = {}
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        if device not in self._generators:
+            self._generators[device] = torch.Generator(device).manual_seed(self.seed)
+        return self._generators[device]
+
+
+# Outside a run (a notebook, a unit test) draws are those of iteration 0 of seed 0 in one process.
+_stream = _BatchStream(derive_seed(0, 0, 0, 0), rank=0, world_size=1)
+
+
+def seed_iteration(seed: int, rank: int, world_size: int, iteration: int, stage: str = 'train') -> None:
+    """Seed the global generators for this rank, and the batch stream for all ranks alike.
+
+    Args:
+        seed: Seed of the run, the same on all ranks.
+        rank: Number of this process.
+        world_size: How many processes share a batch.
+        iteration: Iteration of the run; with gradient accumulation every backward pass counts.
+        stage: ``train``, ``val`` or ``test``; each has numbers of its own.
+    """
+    global _stream
+    stage_word = _STAGES.index(stage)
+    own = derive_seed(1, stage_word, seed, iteration, rank)
+    random.seed(own)
+    np.random.seed(own % 2**32)  # noqa: NPY002 - third-party code draws from the legacy generator.
+    torch.manual_seed(own)  # Seeds the CUDA generators too.
+    _stream = _BatchStream(derive_seed(2, stage_word, seed, iteration), rank, world_size)
+
+
+def batch_rand(shape: Sequence[int], device: torch.device | str = 'cpu') -> Tensor:
+    """Uniform numbers in [0, 1) for this rank's rows of the global batch, from the batch stream.
+
+    Draws ``(world_size * B, *rest)`` and returns rows ``rank::world_size``, which is how samplers deal the rows of a
+    global batch out. B must be equal on all ranks. CPU and CUDA draw different numbers.
+
+    Args:
+        shape: (B, ...) of what this rank wants.
+        device: Where the numbers are drawn and returned.
+
+    Returns:
+        float32 tensor (B, ...).
+    """
+    size, *rest = shape
+    device = torch.device(device)
+    drawn = torch.rand(_stream.world_size * size, *rest, generator=_stream.generator(device), device=device)
+    return drawn[_stream.rank::_stream.world_size]  # (B, ...)
