@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from motionlab import registry as ours
+from motionlab.engine.runner import DEFAULT_HOOKS
 from motionlab.utils import ConfigError
 
 RUNNER_KEYS = frozenset({
@@ -22,7 +23,7 @@ RUNNER_KEYS = frozenset({
     'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg', 'val_evaluator',
     'test_evaluator', 'default_hooks', 'custom_hooks', 'custom_imports', 'env_cfg', 'randomness', 'vis_backends',
     'visualizer', 'log_processor', 'log_level', 'load_from', 'resume', 'work_dir', 'launcher', 'experiment_name',
-    'runner_type', 'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn', 'compile',
+    'overwrite', 'runner_type', 'model_wrapper_cfg', 'find_unused_parameters', 'compile',
 })
 # Keys that the builder of a registry takes out before the class is called.
 _CONSUMED = {
@@ -135,17 +136,18 @@ def _schema_without_type(path: tuple[str, ...], node: Mapping[str, Any]) -> set[
     if place in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         return set(arguments_of(DataLoader)) | {'num_batch_per_epoch'}
     if place == 'train_cfg':
-        by_epoch = node.get('by_epoch', True)
-        loop = find_component('EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop')[1]
-        arguments = arguments_of(loop) if loop else None
-        return None if arguments is None else set(arguments) | {'by_epoch', 'type'}
+        # The loop is the one that counts what is given; a config may give either.
+        loop = find_component('IterLoop' if 'max_iters' in node else 'EpochLoop')[1]
+        return set(arguments_of(loop)) | {'by_epoch', 'type', 'max_iters'}
+    if place in ('val_cfg', 'test_cfg'):
+        return set(arguments_of(find_component('EvalLoop')[1])) | {'type'}
     if place == 'optim_wrapper':
         return set(arguments_of(find_component('OptimWrapper')[1])) | _CONSUMED['optim_wrapper'] | {'type'}
     if place == 'randomness':
         return set(arguments_of(Runner.set_randomness)) - {'self'}
     if place == 'default_hooks':  # A further hook says its type (or is None); one without is a known hook misspelt.
         own = {key for key, hook in node.items() if hook is None or 'type' in hook}
-        return {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'} | own
+        return set(DEFAULT_HOOKS) | own
     return {
         'auto_scale_lr': {'base_batch_size', 'enable'},
         'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},

@@ -1,0 +1,65 @@
+"""What the command line tools share: options with the ecosystem's names, and errors that end in one message."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from mmengine import Config
+
+from motionlab.engine.config import ConfigOption
+from motionlab.engine.launch import LAUNCHERS
+from motionlab.registry import UnknownComponentError
+from motionlab.utils import ConfigError, MotionLabError
+
+USER_ERROR = 2
+PICTURE_HOOK = 'PoseVisualizationHook'
+
+
+def run_tool(main: Callable[[], int | None]) -> None:
+    """Run ``main`` and exit: with its return code, or with 2 and one message for an error MotionLab raised itself."""
+    try:
+        sys.exit(main())
+    except (MotionLabError, UnknownComponentError) as error:
+        rank = f' (rank {os.environ["RANK"]})' if 'RANK' in os.environ else ''
+        print(f'error{rank}: {error}', file=sys.stderr)
+        sys.exit(USER_ERROR)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add ``--cfg-options`` (and further names for it)."""
+    parser.add_argument('--cfg-options', *names, dest='cfg_options', nargs='+', action=ConfigOption, metavar='K=V',
+                        help='override config entries by dotted key; list elements by index, lists as [a,b] or a,b')
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``train.py`` and ``test.py``: config overrides, launcher, pictures."""
+    add_cfg_options(parser)
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what started the processes')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by old launchers')
+    pictures = parser.add_argument_group('pictures of predictions')
+    pictures.add_argument('--show-dir', metavar='DIR', help='save pictures here')
+    pictures.add_argument('--show', action='store_true', help='show pictures in a window')
+    pictures.add_argument('--interval', type=int, default=1, help='draw every so many batches (default 1)')
+    pictures.add_argument('--wait-time', type=float, default=2, help='seconds a window stays open (default 2)')
+
+
+def apply_run_options(cfg: Config, args: argparse.Namespace) -> None:
+    """Write launcher and picture options into ``cfg``.
+
+    Raises:
+        ConfigError: pictures are asked for and the config has no hook that draws them.
+    """
+    cfg.launcher = args.launcher
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not (args.show or args.show_dir):
+        return
+    hooks = [*cfg.get('default_hooks', {}).values(), *(cfg.get('custom_hooks') or [])]
+    drawing = [hook for hook in hooks if hook and hook.get('type') == PICTURE_HOOK]
+    if not drawing:
+        raise ConfigError(f'--show and --show-dir: the config has no {PICTURE_HOOK}: add visualization='
+                          f"dict(type='{PICTURE_HOOK}') to default_hooks.")
+    for hook in drawing:
+        hook.update(enable=True, show=args.show, interval=args.interval, wait_time=args.wait_time)
+        if args.show_dir:
+            hook.out_dir = args.show_dir
