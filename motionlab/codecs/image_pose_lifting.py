@@ -57,10 +57,11 @@ class ImagePoseLifting(Codec):
             ``depth_ref`` and ``depth_clip`` must stay None.
         root_index: Joint, or joints whose mean, is the origin of targets and of ``depth_ref='root'``.
         remove_root: Leave the root joint out of targets and outputs; :meth:`decode` puts it back.
+        num_joints: Joints of inputs and of decoded poses; 17 means Human3.6M order. Other joint sets cannot be
+            mirrored, for nothing says which joint is the mirror of which.
 
     Attributes:
         channels: Names of the input channels, in order.
-        num_joints: Joints of inputs and of decoded poses (17, Human3.6M order).
         num_target_joints: Joints of targets and network outputs.
 
     Raises:
@@ -68,11 +69,11 @@ class ImagePoseLifting(Codec):
     """
 
     out_channels = 3
-    skeleton = H36M_17
 
     def __init__(self, num_input_channels: int | None = None, use_confidence: bool | None = None,
                  use_depth: bool | None = None, depth_ref: str | None = None, depth_clip: float | None = None,
-                 preset: str | None = None, root_index: int | Sequence[int] = 0, remove_root: bool = False):
+                 preset: str | None = None, root_index: int | Sequence[int] = 0, remove_root: bool = False,
+                 num_joints: int = len(H36M_17)):
         super().__init__()
         self.use_confidence, self.use_depth = _resolve_flags(num_input_channels, use_confidence, use_depth)
         self.channels = ('x', 'y') + ('c',) * self.use_confidence + ('d',) * self.use_depth
@@ -82,14 +83,15 @@ class ImagePoseLifting(Codec):
         self.remove_root = remove_root
         if remove_root and len(self.root_index) > 1:
             raise ConfigError(f'ImagePoseLifting: remove_root=True needs one root joint, found root_index={root_index}')
-        self.num_joints = len(self.skeleton)
+        self.num_joints = num_joints
         kept = [j for j in range(self.num_joints) if not (remove_root and j in self.root_index)]
         self.num_target_joints = len(kept)
-        mirrored = self.skeleton.flip_indices
         # Derived from the arguments, hence not part of a checkpoint.
         self.register_buffer('_kept', torch.tensor(kept), persistent=False)
-        self.register_buffer('_flip', torch.tensor(mirrored), persistent=False)
-        self.register_buffer('_flip_kept', torch.tensor([kept.index(mirrored[j]) for j in kept]), persistent=False)
+        mirrored = H36M_17.flip_indices if num_joints == len(H36M_17) else None
+        self.register_buffer('_flip', None if mirrored is None else torch.tensor(mirrored), persistent=False)
+        self.register_buffer('_flip_kept', None if mirrored is None else
+                             torch.tensor([kept.index(mirrored[j]) for j in kept]), persistent=False)
         self.register_buffer('_is_root', torch.tensor([j in self.root_index for j in range(self.num_joints)]),
                              persistent=False)
         self.register_buffer('_input_sign', torch.tensor([-1.0 if name == 'x' else 1.0 for name in self.channels]),
@@ -109,7 +111,7 @@ class ImagePoseLifting(Codec):
             not visible or not finite have target 0 and weight 0.
 
         Raises:
-            DataError: a key that this variant needs is missing, or the joints are not 17.
+            DataError: a key that this variant needs is missing, or the number of joints is another.
         """
         encoded = {'inputs': self._encode_inputs(batch)}
         if keys.TARGET_M in batch:
@@ -130,15 +132,23 @@ class ImagePoseLifting(Codec):
 
     def flip_inputs(self, inputs: Tensor) -> Tensor:
         """Mirror network inputs (..., K, C): left and right change places, x changes its sign. A new tensor."""
+        self._check_mirror()
         return inputs[..., self._flip, :] * self._input_sign.to(inputs.dtype)
 
     def flip_target(self, target: Tensor) -> Tensor:
         """Mirror root-relative targets or outputs (..., K', 3) about the root. A new tensor."""
+        self._check_mirror()
         return target[..., self._flip_kept, :] * self._target_sign.to(target.dtype)
 
     def flip_weight(self, weight: Tensor) -> Tensor:
         """Weights (..., K') of mirrored targets. A new tensor."""
+        self._check_mirror()
         return weight[..., self._flip_kept]
+
+    def _check_mirror(self) -> None:
+        if self._flip is None:
+            raise ConfigError(f'ImagePoseLifting: found num_joints={self.num_joints}, but only the 17 joints of '
+                              'Human3.6M can be mirrored. Set flip_prob=0 and test_flip=False.')
 
     def _encode_inputs(self, batch: dict[str, Tensor]) -> Tensor:
         xy_px = self._need(batch, keys.KEYPOINTS_PX)                                       # (B, F, K, 2)

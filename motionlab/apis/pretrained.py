@@ -1,0 +1,179 @@
+"""Networks from weights: published ones of other projects, and our own checkpoints."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from pprint import pformat
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from motionlab.apis.sources import find_source, hints_of
+from motionlab.utils import CheckpointError, ConfigError
+from motionlab.utils.tensor_file import read_tensor_file
+
+if TYPE_CHECKING:
+    from mmengine import Config
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What became of a foreign file.
+
+    Args:
+        model: The network with its weights, in evaluation mode.
+        config: What builds it.
+        matched: Keys of the file that went into the model.
+        dropped: Keys and entries of the file that did not.
+        missing: Keys of the model that the file does not hold (counters of batch norm aside).
+    """
+
+    model: nn.Module
+    config: dict
+    matched: list[str]
+    dropped: list[str]
+    missing: list[str]
+
+    def summary(self) -> str:
+        """One line for each of matched, dropped and missing."""
+        return '\n'.join(f'{name}: {len(found)}{_examples(found)}' for name, found in (
+            ('matched', self.matched), ('dropped', self.dropped), ('missing', self.missing)))
+
+
+def load_pretrained(source: str, path: str | Path, **hints: bool | int | str) -> nn.Module:
+    """A network with published weights, in evaluation mode.
+
+    Sizes are read off the shapes. The file is read without executing anything in it.
+
+    Args:
+        source: ``'videopose3d'`` or ``'mmpose_tcn'``.
+        path: The file as published (VideoPose3D: ``{epoch, lr, ..., model_pos}``), or a bare ``state_dict``.
+        hints: What shapes do not tell, with the published defaults. Both sources: ``causal=False``,
+            ``num_joints=17``, ``third_is_depth=False``.
+
+    Returns:
+        For both sources a :class:`motionlab.models.PoseLifter`: ``net(x)`` maps network inputs (B, T, 17, C) to
+        (B, T', 17, 3) root-relative metres (16 joints where the network has no root).
+
+    Raises:
+        ConfigError: unknown source or hint.
+        CheckpointError: unreadable file, no key that matches, wrong shapes, or keys that the file lacks.
+    """
+    conversion = convert(source, path, **hints)
+    if conversion.missing:
+        raise CheckpointError(f'{path}: {len(conversion.missing)} weights are missing{_examples(conversion.missing)}')
+    return conversion.model
+
+
+def convert(source: str, path: str | Path, **hints: bool | int | str) -> Conversion:
+    """Like :func:`load_pretrained`, with a report; missing weights are left as initialised and listed."""
+    row, known = find_source(source), hints_of(source)
+    unknown = sorted(set(hints) - set(known))
+    if unknown:
+        offered = ', '.join(str(parameter) for parameter in known.values())
+        raise ConfigError(f'source {source!r} takes no hint {", ".join(unknown)}; expected among: {offered}.')
+    weights, others = _weights_of(read_tensor_file(path), row.containers, row.prefix, path)
+    try:
+        config, renamed = row.load()(weights, **hints)
+    except CheckpointError as error:
+        raise CheckpointError(f'{path}: {error}') from error
+    model = _build(config)
+    own = model.state_dict()
+    taken = {ours: pair for ours, pair in renamed.items() if ours in own}
+    if not taken:
+        raise CheckpointError(f'{path}: no key matches source {source!r}; found {_examples(list(weights))}.')
+    _load(model, {ours: tensor for ours, (_, tensor) in taken.items()}, path)
+    matched = [key for key, _ in taken.values()]
+    missing = [key for key in own if key not in taken and not key.endswith('.num_batches_tracked')]
+    return Conversion(model, config, matched, [key for key in weights if key not in set(matched)] + others, missing)
+
+
+def save_conversion(conversion: Conversion, path: str | Path) -> None:
+    """Write a converted network for :func:`init_model`: ``.pth`` (meta and state_dict) or ``.safetensors``."""
+    path = Path(path)
+    if path.suffix not in ('.pth', '.safetensors'):
+        raise ConfigError(f'{path}: found suffix {path.suffix!r}, expected .pth or .safetensors.')
+    weights = {key: tensor.contiguous() for key, tensor in conversion.model.state_dict().items()}
+    text = f'model = {pformat(conversion.config, width=120, sort_dicts=False)}\n'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.tmp')
+    if path.suffix == '.safetensors':
+        from safetensors.torch import save_file
+        save_file(weights, partial, metadata={'cfg': text})
+    else:
+        torch.save({'meta': {'cfg': text}, 'state_dict': weights}, partial)
+    os.replace(partial, path)
+
+
+def init_model(config: 'str | Path | dict | Config', checkpoint: str | Path | None = None,
+               device: str | torch.device = 'cpu') -> nn.Module:
+    """Build the model of a config and load one of our checkpoints into it.
+
+    Args:
+        config: Config file, or a config with a ``model`` entry.
+        checkpoint: ``.pth`` or ``.safetensors`` written by training, publish_model or convert; None for fresh weights.
+
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        CheckpointError: unreadable file, or any key missing, unexpected or of another shape.
+    """
+    from mmengine import Config
+    if isinstance(config, (str, Path)):
+        config = Config.fromfile(config)
+    model = _build(dict(config)['model'])
+    if checkpoint is not None:
+        weights, _ = _weights_of(read_tensor_file(checkpoint), ('state_dict',), '', checkpoint)
+        own = model.state_dict()
+        missing, unexpected = [k for k in own if k not in weights], [k for k in weights if k not in own]
+        if missing or unexpected:
+            raise CheckpointError(f'{checkpoint}: does not fit the config. Missing {len(missing)}{_examples(missing)}; '
+                                  f'unexpected {len(unexpected)}{_examples(unexpected)}.')
+        _load(model, weights, checkpoint)
+    return model.to(device).eval()
+
+
+def _build(config: dict) -> nn.Module:
+    from motionlab.registry import MODELS  # The registries import MMEngine, which takes its time.
+    return MODELS.build(config).eval()
+
+
+def _load(model: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:
+    own = model.state_dict()
+    for key, tensor in weights.items():
+        if own[key].shape != tensor.shape:
+            raise CheckpointError(f'{path}: {key}: found shape {tuple(tensor.shape)}, expected '
+                                  f'{tuple(own[key].shape)}.')
+    model.load_state_dict(weights, strict=False)
+
+
+def _weights_of(content: object, containers: tuple[str, ...], prefix: str,
+                path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors of a file without prefix, and the names of everything else in it."""
+    found = content
+    others: list[str] = []
+    if isinstance(content, dict):
+        container = next((name for name in containers if isinstance(content.get(name), dict)), None)
+        if container is not None:
+            found = content[container]
+            others = [str(name) for name in content if name != container]
+    if not isinstance(found, dict):
+        raise CheckpointError(f'{path}: found a {type(found).__name__}, expected a dict of weights or one under '
+                              f'{" or ".join(containers)}.')
+    weights = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
+    others += [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
+    if not weights:
+        raise CheckpointError(f'{path}: holds no tensors where weights are expected; found {_examples(others)}.')
+    if prefix and all(key.startswith(prefix) for key in weights):
+        weights = {key.removeprefix(prefix): value for key, value in weights.items()}
+    return weights, others
+
+
+def _examples(keys: list[str]) -> str:
+    if not keys:
+        return ''
+    return f" ({', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''})"

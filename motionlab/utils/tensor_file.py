@@ -1,0 +1,93 @@
+"""Reading the tensors of files that others wrote, without running what they pickled."""
+
+import _compat_pickle
+import pickletools
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from safetensors.torch import load_file
+
+from motionlab.utils.errors import CheckpointError
+
+_LEGACY_PICKLES = 5  # Magic number, protocol version, system information, the object, storage keys.
+
+
+class Inert:
+    """Stands where a file asks for a class or function: takes whatever is done to it and does nothing."""
+
+    def __new__(cls, *_args):
+        return super().__new__(cls)
+
+    def __init__(self, *_args):
+        pass
+
+    def __setstate__(self, _state):
+        pass
+
+
+def read_tensor_file(path: str | Path) -> object:
+    """Load a ``.safetensors`` file or anything ``torch.save`` wrote (zip or the legacy format), on the CPU.
+
+    Nothing in the file is executed. It is read with ``weights_only=True``; every class or function that torch does not
+    rebuild by itself (the random-number state in VideoPose3D's files, a pickled config, ...) becomes an
+    :class:`Inert` object.
+
+    Raises:
+        CheckpointError: there is no such file, it is of no such format, it is cut off, or it names a module that torch
+            refuses in any case (``os``, ``sys``, ``posix``, ``nt``).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f'{path}: found no file, expected weights written by torch.save or safetensors.')
+    try:
+        if path.suffix == '.safetensors':
+            return load_file(path)
+        # Names that torch rebuilds itself come first in its own look-up: standing in for them changes nothing.
+        stand_ins = [_stand_in(module, name) for module, name in sorted(_names_asked_for(path))]
+        with torch.serialization.safe_globals(stand_ins):
+            return torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # Files that are cut off, or none of this, end in a dozen different types.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f'{path}: cannot be read as a file of torch.save or safetensors: {reason}') from error
+
+
+def _stand_in(module: str, name: str) -> type[Inert]:
+    return type(name, (Inert,), {'__module__': module, '__qualname__': name})
+
+
+def _names_asked_for(path: Path) -> set[tuple[str, str]]:
+    """(module, name) of every class or function in the pickles of a file, found by reading op codes only."""
+    names = set()
+    with _open_pickle(path) as (stream, count):
+        for _ in range(count):
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name == 'GLOBAL':
+                    module, name = argument.split(' ', 1)
+                    names.add(_python3_name(module, name))
+    return names
+
+
+@contextmanager
+def _open_pickle(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """The stream that holds the pickles, and how many there are in a row."""
+    if not zipfile.is_zipfile(path):
+        with open(path, 'rb') as stream:
+            yield stream, _LEGACY_PICKLES
+        return
+    with zipfile.ZipFile(path) as archive:
+        member = next((name for name in archive.namelist() if name.endswith('/data.pkl')), None)
+        if member is None:
+            raise CheckpointError('a zip file without data.pkl')
+        with archive.open(member) as stream:
+            yield stream, 1
+
+
+def _python3_name(module: str, name: str) -> tuple[str, str]:
+    """Pickles of protocol 2 hold Python 2 names."""
+    if (module, name) in _compat_pickle.NAME_MAPPING:
+        return _compat_pickle.NAME_MAPPING[module, name]
+    return _compat_pickle.IMPORT_MAPPING.get(module, module), name
