@@ -1,0 +1,225 @@
+"""Does a lifting annotation hold what its format promises? Every row is looked at, in chunks."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from motionlab.body.skeletons import H36M_17
+from motionlab.datasets.store import take_rows
+from motionlab.utils import DataError
+
+_K = len(H36M_17)
+# Allowed shapes of one frame; keys that are absent here are not per-frame and not looked at.
+_FRAME_SHAPES = {
+    'center': [(2,)], 'scale': [(), (1,), (2,)], 'part': [(_K, 3)], 'S': [(_K, 4), (_K, 3)],
+    'predicted_keypoints': [(_K, 2)], 'predicted_keypoints_score': [(_K,), (_K, 1)],
+    'predicted_da_depth': [(_K,), (_K, 1)], 'predicted_valid': [(_K,)], 'summary_casp_descriptor_10d': [(_K, 10)],
+    'casp_descriptors': [(_K, 19)], 'rtm_joint_feats': [(_K, 1024), (_K, 192)], 'dav2_joint_feats': [(_K, 256)],
+}
+_CHUNK = 8192                   # Rows that fit the cache.
+_SAMPLES_PER_CLIP = 16          # Rows per clip for medians.
+_ROOT_DISTANCE_M = (1.0, 20.0)
+_BONE_LENGTH_M = (0.05, 1.0)
+_DEPTH_RATIO = (0.1, 10.0)      # Median of predicted over true depth; millimetres give 1000.
+_SCORE_RANGE = (-0.5, 5.0)      # SimCC scores exceed 1 a little; percentages and logits are something else.
+_OUTSIDE_SHARE = 0.01
+_REPROJECTION_SHARE = 0.05      # Of the image width; lens distortion stays far below.
+
+
+@dataclass
+class ScanResult:
+    """What the scan of all rows found.
+
+    Args:
+        valid: (N, 17) joints with a usable 2D point (a detection, or a visible true point).
+        counts: How many values were repaired or masked, by reason.
+    """
+
+    valid: np.ndarray
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, reason: str, number: int) -> None:
+        """Count ``number`` more values of this ``reason``."""
+        self.counts[reason] = self.counts.get(reason, 0) + int(number)
+
+
+def check_shapes(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    """All per-frame arrays have as many rows as ``imgname``, the shape of the format, and hold numbers."""
+    rows = len(arrays['imgname'])
+    for key in [key for key in _FRAME_SHAPES if key in arrays]:
+        shapes, array = _FRAME_SHAPES[key], arrays[key]
+        expected = ' or '.join(str((rows, *shape)).replace(',)', ')') for shape in shapes)
+        if array.dtype.kind not in ('biu' if key == 'predicted_valid' else 'fiu'):
+            raise DataError(file, f'key {key}', f'dtype {array.dtype}',
+                            'booleans' if key == 'predicted_valid' else 'floating-point numbers')
+        if array.shape[1:] not in shapes:
+            raise DataError(file, f'key {key}', f'shape {array.shape}', f'shape {expected}')
+        if len(array) != rows:
+            raise DataError(file, f'key {key}', f'shape {array.shape}', f'shape {expected}, a row per imgname',
+                            f'The first row without a partner is {min(len(array), rows)}.')
+
+
+def scan_rows(file: Path, arrays: dict[str, np.ndarray], detected: bool, camera_of_row: np.ndarray,
+              image_size_px: np.ndarray, camera_names: list[str]) -> ScanResult:
+    """Look at every number that will be handed out.
+
+    Args:
+        file: Named in errors.
+        arrays: The annotation, its shapes checked.
+        detected: Whether detections are used as input (else the true 2D points).
+        camera_of_row: (N,) camera of every row.
+        image_size_px: (M, 2) width and height of every camera.
+        camera_names: M names for errors.
+
+    Raises:
+        DataError: Naming key and first bad row; for image sizes naming the camera.
+    """
+    rows = len(camera_of_row)
+    result = ScanResult(valid=np.empty((rows, _K), dtype=bool))
+    outside = np.zeros((len(camera_names), 3), dtype=np.int64)  # Visible joints: all, x > w, y > h.
+    for first in range(0, rows, _CHUNK):
+        here = slice(first, min(first + _CHUNK, rows))
+        chunk = {key: np.array(arrays[key][here]) for key in _keys_in_use(arrays, detected)}
+        truth_visible, seen_2d = _scan_truth(file, arrays['imgname'], first, chunk, result)
+        camera = camera_of_row[here]
+        size = image_size_px[camera][:, None]                                               # (n, 1, 2)
+        beyond = (chunk['part'][..., :2] > size) & seen_2d[..., None]                        # (n, K, 2)
+        for column, found in enumerate((seen_2d, beyond[..., 0], beyond[..., 1])):
+            outside[:, column] += np.bincount(camera, weights=found.sum(axis=1), minlength=len(outside)).astype(int)
+        if detected:
+            result.valid[here] = _scan_detections(file, arrays['imgname'], first, chunk, result)
+        else:
+            result.valid[here] = seen_2d & truth_visible
+            result.add('joints hidden in 2D or 3D, masked', (~result.valid[here]).sum())
+    for column, (axis, side) in enumerate((('x', 'width w'), ('y', 'height h')), start=1):
+        bad = np.flatnonzero(outside[:, column] > _OUTSIDE_SHARE * outside[:, 0])
+        if bad.size:
+            camera = bad[0]
+            share = 100 * outside[camera, column] / outside[camera, 0]
+            raise DataError(file, f"camera {camera_names[camera]}", f'{side} {image_size_px[camera, column - 1]:g} px '
+                            f'with {share:.1f} % of the visible joints of part beyond it', f'at most 1 % with {axis} > '
+                            f'{side[-1]}', 'Correct w and h of this camera (swapped or wrong), or mark joints outside '
+                            'of the image invisible.')
+    return result
+
+
+def check_units(file: Path, arrays: dict[str, np.ndarray], detected: bool, rows: np.ndarray, clip_starts: np.ndarray,
+                clip_lengths: np.ndarray, cameras: dict[str, np.ndarray], camera_of_clip: np.ndarray) -> None:
+    """Medians per clip: root distance, bone lengths, depth against truth, projection against 2D points.
+
+    Args:
+        rows: (P,) rows sorted by clip and frame.
+        clip_starts: (C,) first position of every clip in ``rows``.
+        clip_lengths: (C,) rows of every clip, >= 1.
+        cameras: The camera file's arrays.
+        camera_of_clip: (C,) position of every clip's camera in ``cameras``.
+    """
+    share = np.linspace(0, 1, _SAMPLES_PER_CLIP)
+    picked = rows[clip_starts[:, None] + (share * (clip_lengths[:, None] - 1)).astype(int)]     # (C, s)
+    joints = take_rows(arrays['S'], picked).astype(np.float64)                                 # (C, s, K, 3 or 4)
+    part = take_rows(arrays['part'], picked).astype(np.float64)                                # (C, s, K, 3)
+    seen_2d = part[..., 2] > 0.5
+    seen = joints[..., 3] > 0.5 if joints.shape[-1] == 4 else seen_2d                          # (C, s, K)
+    joints = np.where(seen[..., None], joints[..., :3], np.nan)
+    place = _Places(file, arrays['imgname'], picked[:, 0])
+    place.check_medians('S', 'distance of the root from the camera', np.linalg.norm(joints[..., 0, :], axis=-1),
+                        _ROOT_DISTANCE_M, ' m', 'S must be metres in camera axes; millimetres are 1000 times larger.')
+    for parent, child in H36M_17.bones:
+        name = f'length of bone {H36M_17.joint_names[parent]}-{H36M_17.joint_names[child]}'
+        place.check_medians('S', name, np.linalg.norm(joints[..., parent, :] - joints[..., child, :], axis=-1),
+                            _BONE_LENGTH_M, ' m', 'S must be metres, joints in Human3.6M order.')
+    depth = joints[..., 2]
+    depth[~(depth > 0)] = np.nan
+    if {'f', 'c'} <= cameras.keys():
+        focal, centre, width = (cameras[key][camera_of_clip].reshape(-1, 1, 1, n) for key, n in zip('fcw', (2, 2, 1)))
+        pixels = joints[..., :2] / depth[..., None] * focal + centre                           # (C, s, K, 2)
+        away = np.linalg.norm(pixels - part[..., :2], axis=-1) / width[..., 0]
+        place.check_medians('S', 'distance of projected S from part, over image width,',
+                            np.where(seen_2d, away, np.nan).reshape(len(picked), -1), (0, _REPROJECTION_SHARE), '',
+                            'S is not in the axes of its camera, or f, c or w belong to another one.')
+    if detected:
+        measured = take_rows(arrays['predicted_da_depth'], picked).reshape(depth.shape).astype(np.float64)
+        ratio = np.where(measured > 0, measured, np.nan) / depth
+        place.check_medians('predicted_da_depth', 'depth over true depth', ratio.reshape(len(picked), -1), _DEPTH_RATIO,
+                            '', 'Depth must be metres.')
+
+
+def _keys_in_use(arrays: dict[str, np.ndarray], detected: bool) -> list[str]:
+    keys = ['S', 'part']
+    if detected:
+        keys += ['predicted_keypoints', 'predicted_keypoints_score', 'predicted_da_depth']
+        keys += ['predicted_valid'] if 'predicted_valid' in arrays else []
+    return keys
+
+
+def _scan_truth(file: Path, names: np.ndarray, first: int, chunk: dict[str, np.ndarray],
+                result: ScanResult) -> tuple[np.ndarray, np.ndarray]:
+    """(n, K) visible in 3D and (n, K) visible in 2D; finite where visible, root in front of the camera."""
+    joints, part = chunk['S'], chunk['part']
+    seen_2d = part[..., 2] > 0.5
+    visible = joints[..., 3] > 0.5 if joints.shape[-1] == 4 else seen_2d
+    for key, values, seen in (('S', joints, visible), ('part', part, seen_2d)):
+        finite = np.isfinite(values)
+        if finite.all():
+            continue
+        _refuse(file, names, first, f'{key}', ~finite[..., -1] | (~finite.all(axis=-1) & seen),
+                'a number that is not finite at a visible joint', 'finite numbers')
+        result.add(f'hidden joints of {key} that are not finite', (~finite.all(axis=-1)).sum())
+    _refuse(file, names, first, 'S', (joints[:, 0, 2] <= 0) & visible[:, 0], 'a root with depth Z <= 0',
+            'camera axes: x right, y down, z forward', 'World coordinates must be moved into the camera first.')
+    return visible, seen_2d
+
+
+def _scan_detections(file: Path, names: np.ndarray, first: int, chunk: dict[str, np.ndarray],
+                     result: ScanResult) -> np.ndarray:
+    """(n, K) joints with a detection; counts what was clipped or masked."""
+    points = chunk['predicted_keypoints']                                               # (n, K, 2)
+    score = chunk['predicted_keypoints_score'].reshape(-1, _K)                          # (n, K)
+    depth = chunk['predicted_da_depth'].reshape(-1, _K)                                 # (n, K)
+    finite = np.isfinite(points).all(axis=-1) & np.isfinite(score)
+    if 'predicted_valid' in chunk:
+        claimed = chunk['predicted_valid'].view(np.uint8).reshape(*score.shape, -1).any(axis=-1)
+    else:
+        claimed = (score != 0) | (points != 0).any(axis=-1)  # Missing detections are written as zeros.
+    valid = claimed & finite
+    _refuse(file, names, first, 'predicted_keypoints_score',
+            valid & ((score < _SCORE_RANGE[0]) | (score > _SCORE_RANGE[1])),
+            f'a confidence outside {list(_SCORE_RANGE)}', 'confidences in [0, 1]', 'Logits and percentages are not.')
+    result.add('detections that are not finite, masked', (claimed & ~finite).sum())
+    result.add('joints without a detection, masked', (~claimed).sum())
+    result.add('confidences outside [0, 1], clipped', (valid & ((score < 0) | (score > 1))).sum())
+    known = np.isfinite(depth) & (depth > 0)
+    result.add('depths that are zero, negative or not finite, masked', (valid & ~known).sum())
+    return valid
+
+
+def _refuse(file: Path, names: np.ndarray, first: int, key: str, bad: np.ndarray, found: str, expected: str,
+            hint: str = '') -> None:
+    """Raise for the first row (and joint) where ``bad`` (n,) or (n, K) holds."""
+    if bad.any():
+        row, *joint = (int(i) for i in np.argwhere(bad)[0])
+        place = f'{key}[{first + row}]' + ''.join(f'[{j}] ({H36M_17.joint_names[j]})' for j in joint)
+        raise DataError(file, place, f'{found} in {names[first + row]}', expected, hint)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a clip's check looked first, for errors."""
+
+    file: Path
+    names: np.ndarray
+    rows: np.ndarray  # (C,) first row of every clip
+
+    def check_medians(self, key: str, quantity: str, values: np.ndarray, limits: tuple[float, float], unit: str,
+                      hint: str) -> None:
+        """Raise for the first clip whose median of ``values`` (C, n), NaN left out, is beyond ``limits``."""
+        values = np.sort(np.where(np.isfinite(values), values, np.nan), axis=1)  # NaN goes last.
+        middle = np.maximum(np.isfinite(values).sum(axis=1) - 1, 0) // 2
+        median = values[np.arange(len(values)), middle]                          # (C,), NaN where nothing is known
+        bad = np.flatnonzero((median < limits[0]) | (median > limits[1]))
+        if bad.size:
+            row = self.rows[bad[0]]
+            raise DataError(self.file, f'{key}[{row}] ({self.names[row]})',
+                            f'median {quantity} {median[bad[0]]:.3g}{unit} in this clip',
+                            f'{limits[0]:g} to {limits[1]:g}{unit}', hint)
