@@ -148,7 +148,8 @@ class Manifest:
     def write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix('.tmp')
-        temporary.write_text(json.dumps({'parameters': self.parameters, 'sources': self.sources}, indent=1, sort_keys=True))
+        content = {'parameters': self.parameters, 'sources': self.sources}
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True))
         temporary.replace(self.path)
 
 
@@ -213,10 +214,10 @@ def _convert_in_pool(jobs, workers, show):
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_messages: multiprocessing.Queue | None = None
+_messages = None  # The queue of the parent, in a worker.
 
 
-def _adopt_queue(messages: multiprocessing.Queue) -> None:
+def _adopt_queue(messages) -> None:
     global _messages
     _messages = messages
 
