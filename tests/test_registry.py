@@ -19,14 +19,15 @@ def test_unknown_name_tells_scope_registry_and_nearest_names():
 
 
 def test_lookup_falls_back_to_the_mmengine_root():
-    assert registry.HOOKS.get('EarlyStoppingHook') is root.HOOKS.get('EarlyStoppingHook')
+    assert registry.HOOKS.get('IterTimerHook') is root.HOOKS.get('IterTimerHook')
 
 
 def test_root_registry_finds_our_components_under_our_scope():
     assert root.MODELS.switch_scope_and_registry(scope='motionlab').__enter__() is registry.MODELS
 
 
-@pytest.mark.parametrize('name', ['RUNNERS', 'LOOPS', 'HOOKS', 'OPTIM_WRAPPERS', 'DATASETS', 'DATA_SAMPLERS',
+@pytest.mark.parametrize('name', ['RUNNERS', 'LOOPS', 'HOOKS', 'OPTIM_WRAPPERS', 'OPTIMIZERS', 'PARAM_SCHEDULERS',
+                                  'OPTIM_WRAPPER_CONSTRUCTORS', 'DATASETS', 'DATA_SAMPLERS',
                                   'TRANSFORMS', 'FUNCTIONS', 'MODELS', 'METRICS', 'VISUALIZERS', 'VISBACKENDS'])
 def test_every_registry_is_a_child_of_its_mmengine_root(name):
     child = getattr(registry, name)

@@ -4,3 +4,7 @@ _base_ = [
     '../../../_base_/models/lifting_tcn.py',
     '../../../_base_/schedules/lifting_80e.py',
 ]
+
+default_hooks = dict(
+    checkpoint=dict(save_best='MPJPE', rule='less'),
+    visualization=dict(type='PoseVisualizationHook', enable=True, interval=200))
