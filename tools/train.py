@@ -1,12 +1,13 @@
 """Train a model: python tools/train.py CONFIG [options]."""
 
 import argparse
+from pathlib import Path
 
 from mmengine import Config
 
 from motionlab.engine.cli import add_run_options, apply_run_options, run_tool
 from motionlab.engine.config import load_config, resolve_work_dir
-from motionlab.engine.runner import MotionRunner
+from motionlab.registry import RUNNERS
 from motionlab.utils import ConfigError
 
 
@@ -32,7 +33,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def build_config(args: argparse.Namespace) -> Config:
-    """The config with everything the command line says."""
+    """The config with everything the command line says.
+
+    Raises:
+        ConfigError: see :func:`motionlab.engine.config.load_config`; or an option asks for what the config lacks.
+    """
     cfg = load_config(args.config, args.cfg_options)
     resolve_work_dir(cfg, args.work_dir)
     apply_run_options(cfg, args)
@@ -43,6 +48,9 @@ def build_config(args: argparse.Namespace) -> Config:
         cfg.resume, cfg.load_from = False, args.finetune
     if args.overwrite:
         cfg.resume, cfg.overwrite = False, True
+        if args.finetune and Path(cfg.work_dir).resolve() in Path(args.finetune).resolve().parents:
+            raise ConfigError(f'--finetune {args.finetune} lies in the work dir {cfg.work_dir}, which --overwrite '
+                              'moves aside: choose another --work-dir.')
     if args.amp:
         use_amp(cfg)
     if args.no_validate:
@@ -76,9 +84,12 @@ def drop_validation(cfg: Config) -> None:
         checkpoint.save_best = None
 
 
-def main() -> None:
+def main() -> int:
     cfg = build_config(parse_args())
-    MotionRunner.from_cfg(cfg).train()
+    runner = RUNNERS.get(cfg.get('runner_type', 'MotionRunner')).from_cfg(cfg)
+    runner.train()
+    # A scheduler that stopped the job must not take it for finished: the shell's code for "ended by this signal".
+    return 128 + runner.stopped_by if runner.stopped_by else 0
 
 
 if __name__ == '__main__':

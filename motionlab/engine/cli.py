@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 
 from mmengine import Config
+from rich.console import Console
+from rich.table import Table
 
 from motionlab.engine.config import ConfigOption
 from motionlab.engine.launch import LAUNCHERS
@@ -13,6 +15,7 @@ from motionlab.registry import UnknownComponentError
 from motionlab.utils import ConfigError, MotionLabError
 
 USER_ERROR = 2
+_FILE_WIDTH = 200  # Columns of a table that goes to a file or a pipe, where rich would assume 80.
 PICTURE_HOOK = 'PoseVisualizationHook'
 
 
@@ -24,6 +27,12 @@ def run_tool(main: Callable[[], int | None]) -> None:
         rank = f' (rank {os.environ["RANK"]})' if 'RANK' in os.environ else ''
         print(f'error{rank}: {error}', file=sys.stderr)
         sys.exit(USER_ERROR)
+
+
+def print_table(table: Table) -> None:
+    """Print ``table``, unbroken where nobody's window limits its width."""
+    console = Console()
+    (console if console.is_terminal else Console(width=_FILE_WIDTH)).print(table)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, *names: str) -> None:

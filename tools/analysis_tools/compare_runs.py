@@ -7,10 +7,9 @@ import argparse
 import math
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from motionlab.engine.cli import run_tool
+from motionlab.engine.cli import print_table, run_tool
 from motionlab.engine.curves import Curve, read_curves
 
 # Measured, not computed: they differ between any two runs.
@@ -36,7 +35,7 @@ def choose_keys(runs: list[dict[str, Curve]], wanted: list[str] | None) -> list[
     return list(wanted) if wanted else [key for key in known if key not in _MACHINE]
 
 
-def print_table(names: list[str], runs: list[dict[str, Curve]], keys: list[str]) -> dict[str, float]:
+def show_differences(names: list[str], runs: list[dict[str, Curve]], keys: list[str]) -> dict[str, float]:
     """Print last, smallest and largest value of each key in each run; returns the largest difference per key."""
     table = Table(title='last value (smallest .. largest)')
     table.add_column('scalar')
@@ -48,7 +47,7 @@ def print_table(names: list[str], runs: list[dict[str, Curve]], keys: list[str])
         curves = [run.get(key, {}) for run in runs]
         differences[key] = largest_difference(curves)
         table.add_row(key, *map(_summary, curves), f'{differences[key]:.3g}')
-    Console().print(table)
+    print_table(table)
     return differences
 
 
@@ -94,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
 
     runs = [read_curves(run) for run in args.runs]
     keys = choose_keys(runs, args.keys)
-    differences = print_table(args.runs, runs, keys)
+    differences = show_differences(args.runs, runs, keys)
     if args.out and keys:
         draw(args.runs, runs, keys, args.out)
         print(f'Curves: {args.out}')

@@ -1,0 +1,125 @@
+"""Test a model: python tools/test.py CONFIG CHECKPOINT|WORK_DIR [options]."""
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+from mmengine import Config
+from mmengine.dist import is_main_process
+from rich.table import Table
+
+from motionlab.engine.checkpoint import BEST_MODEL, find_latest_checkpoint, load_checkpoint_file
+from motionlab.engine.cli import add_run_options, apply_run_options, print_table, run_tool
+from motionlab.engine.config import load_config, resolve_work_dir
+from motionlab.registry import RUNNERS
+from motionlab.utils import CheckpointError, ConfigError
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file, or a work dir: its best_model.pth, else its newest')
+    parser.add_argument('--work-dir', help='where to log; else work_dir of the config, else work_dirs/<config name>')
+    parser.add_argument('--out', metavar='FILE', help='write the metrics here (.json)')
+    parser.add_argument('--dump', metavar='FILE', help='write the predictions here (.pkl or .npz)')
+    add_run_options(parser)
+    return parser.parse_args(argv)
+
+
+def choose_checkpoint(path: str) -> Path:
+    """The checkpoint that ``path`` is or, for a work dir, its best one, else its newest whole one.
+
+    Raises:
+        CheckpointError: a work dir without a usable checkpoint.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return folder
+    best = folder / BEST_MODEL
+    damage = ''
+    if best.is_file():
+        try:
+            load_checkpoint_file(best)
+        except CheckpointError as error:
+            damage = f' {error}'
+        else:
+            return best
+    latest = find_latest_checkpoint(folder)
+    if latest is None:
+        raise CheckpointError(f'{folder}: holds no {BEST_MODEL} and no epoch_*.pth or iter_*.pth.{damage}')
+    print(f'{folder}: no usable {BEST_MODEL}, testing the newest checkpoint.{damage}')
+    return latest
+
+
+def build_config(args: argparse.Namespace) -> Config:
+    """The config with everything the command line says.
+
+    Raises:
+        ConfigError: see :func:`motionlab.engine.config.load_config`; or the config tests nothing.
+    """
+    if args.out and Path(args.out).suffix != '.json':
+        raise ConfigError(f'--out {args.out}: metrics are written as JSON, name a .json file.')
+    cfg = load_config(args.config, args.cfg_options)
+    if cfg.get('test_dataloader') is None:
+        raise ConfigError(f'{args.config}: has no test_dataloader, test_cfg and test_evaluator.')
+    resolve_work_dir(cfg, args.work_dir)
+    apply_run_options(cfg, args)
+    cfg.resume, cfg.load_from = False, str(choose_checkpoint(args.checkpoint))
+    if args.dump:
+        metrics = cfg.test_evaluator
+        cfg.test_evaluator = [*(metrics if isinstance(metrics, list) else [metrics]),
+                              dict(type='DumpPredictions', out_file=args.dump)]
+    return cfg
+
+
+def split_by_set(metrics: dict[str, float], names: list[str]) -> dict[str, dict[str, float]]:
+    """Metrics of each test set, without their parts: ``MPJPE/walk`` is one of ``MPJPE``.
+
+    Args:
+        metrics: With several sets, names are ``<set>/<metric>``.
+        names: The sets.
+    """
+    rows = {}
+    for name in names:
+        prefix = f'{name}/' if len(names) > 1 else ''
+        own = {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
+        rows[name] = {key: value for key, value in own.items() if key.rpartition('/')[0] not in own}
+    return rows
+
+
+def make_table(rows: dict[str, dict[str, float]], title: str) -> Table:
+    """One row per test set and, for several, their mean."""
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    table = Table(title=title)
+    table.add_column('test set')
+    for column in columns:
+        table.add_column(column, justify='right')
+    for name, row in rows.items():
+        table.add_row(name, *(f'{row[column]:.2f}' if column in row else '-' for column in columns))
+    if len(rows) > 1:
+        table.add_section()
+        means = [math.fsum(row.get(column, math.nan) for row in rows.values()) / len(rows) for column in columns]
+        table.add_row('mean', *('-' if math.isnan(mean) else f'{mean:.2f}' for mean in means))
+    return table
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = build_config(args)
+    runner = RUNNERS.get(cfg.get('runner_type', 'MotionRunner')).from_cfg(cfg)
+    metrics = runner.test()
+    if not is_main_process():
+        return
+    names = [(loader.dataset.metainfo or {}).get('dataset_name', 'test') for loader in runner.test_loop.loaders]
+    print_table(make_table(split_by_set(metrics, names), cfg.load_from))
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.out).write_text(json.dumps({key: float(value) for key, value in metrics.items()}, indent=2))
+        print(f'Metrics: {args.out}')
+    if args.dump:
+        print(f'Predictions: {args.dump}')
+
+
+if __name__ == '__main__':
+    run_tool(main)
