@@ -1,0 +1,1 @@
+"""Evaluation: ``functional`` holds pure functions, ``metrics`` puts them into the evaluation loop."""
