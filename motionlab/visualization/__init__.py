@@ -1,5 +1,6 @@
 """Pictures of poses, and the hook that writes them during evaluation."""
 
 from motionlab.visualization.pose_drawing import draw_lifting_sample, draw_motion_strip
+from motionlab.visualization.visualization_hook import PoseVisualizationHook
 
-__all__ = ['draw_lifting_sample', 'draw_motion_strip']
+__all__ = ['PoseVisualizationHook', 'draw_lifting_sample', 'draw_motion_strip']
