@@ -1,6 +1,5 @@
 """Networks from weights: published ones of other projects, and our own checkpoints."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from pprint import pformat
@@ -80,15 +79,13 @@ def convert(source: str, path: str | Path, **hints: bool | int | str) -> Convers
         config, renamed = row.load()(weights, **hints)
     except CheckpointError as error:
         raise CheckpointError(f'{path}: {error}') from error
+    from motionlab.engine.checkpoint import load_weights
     model = _build(config)
-    own = model.state_dict()
-    taken = {ours: pair for ours, pair in renamed.items() if ours in own}
-    if not taken:
-        raise CheckpointError(f'{path}: no key matches source {source!r}; found {_examples(list(weights))}.')
-    _load(model, {ours: tensor for ours, (_, tensor) in taken.items()}, path)
-    matched = [key for key, _ in taken.values()]
-    missing = [key for key in own if key not in taken and not key.endswith('.num_batches_tracked')]
-    return Conversion(model, config, matched, [key for key in weights if key not in set(matched)] + others, missing)
+    report = load_weights(model, {ours: tensor for ours, (_, tensor) in renamed.items()}, path)
+    matched = [renamed[ours][0] for ours in report.matched]
+    taken = set(matched)
+    return Conversion(model, config, matched, [key for key in weights if key not in taken] + others,
+                      [key for key in report.missing if not key.endswith('.num_batches_tracked')])
 
 
 def save_conversion(conversion: Conversion, path: str | Path) -> None:
@@ -96,16 +93,15 @@ def save_conversion(conversion: Conversion, path: str | Path) -> None:
     path = Path(path)
     if path.suffix not in ('.pth', '.safetensors'):
         raise ConfigError(f'{path}: found suffix {path.suffix!r}, expected .pth or .safetensors.')
+    from motionlab.engine.checkpoint import write_atomically, write_checkpoint
     weights = {key: tensor.contiguous() for key, tensor in conversion.model.state_dict().items()}
-    text = f'model = {pformat(conversion.config, width=120, sort_dicts=False)}\n'
+    meta = {'cfg': f'model = {pformat(conversion.config, width=120, sort_dicts=False)}\n'}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.tmp')
     if path.suffix == '.safetensors':
-        from safetensors.torch import save_file
-        save_file(weights, partial, metadata={'cfg': text})
+        from safetensors.torch import save
+        write_atomically(path, lambda file: file.write(save(weights, meta)))
     else:
-        torch.save({'meta': {'cfg': text}, 'state_dict': weights}, partial)
-    os.replace(partial, path)
+        write_checkpoint({'meta': meta, 'state_dict': weights}, path)
 
 
 def init_model(config: 'str | Path | dict | Config', checkpoint: str | Path | None = None,
@@ -122,33 +118,19 @@ def init_model(config: 'str | Path | dict | Config', checkpoint: str | Path | No
     Raises:
         CheckpointError: unreadable file, or any key missing, unexpected or of another shape.
     """
-    from mmengine import Config
     if isinstance(config, (str, Path)):
-        config = Config.fromfile(config)
+        from motionlab.engine.config import load_config
+        config = load_config(config)
     model = _build(dict(config)['model'])
     if checkpoint is not None:
-        weights, _ = _weights_of(read_tensor_file(checkpoint), ('state_dict',), '', checkpoint)
-        own = model.state_dict()
-        missing, unexpected = [k for k in own if k not in weights], [k for k in weights if k not in own]
-        if missing or unexpected:
-            raise CheckpointError(f'{checkpoint}: does not fit the config. Missing {len(missing)}{_examples(missing)}; '
-                                  f'unexpected {len(unexpected)}{_examples(unexpected)}.')
-        _load(model, weights, checkpoint)
+        from motionlab.engine.checkpoint import load_checkpoint_file, load_weights
+        load_weights(model, load_checkpoint_file(checkpoint)['state_dict'], checkpoint, strict=True)
     return model.to(device).eval()
 
 
 def _build(config: dict) -> nn.Module:
     from motionlab.registry import MODELS  # The registries import MMEngine, which takes its time.
     return MODELS.build(config).eval()
-
-
-def _load(model: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:
-    own = model.state_dict()
-    for key, tensor in weights.items():
-        if own[key].shape != tensor.shape:
-            raise CheckpointError(f'{path}: {key}: found shape {tuple(tensor.shape)}, expected '
-                                  f'{tuple(own[key].shape)}.')
-    model.load_state_dict(weights, strict=False)
 
 
 def _weights_of(content: object, containers: tuple[str, ...], prefix: str,
@@ -167,7 +149,7 @@ def _weights_of(content: object, containers: tuple[str, ...], prefix: str,
     weights = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
     others += [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
     if not weights:
-        raise CheckpointError(f'{path}: holds no tensors where weights are expected; found {_examples(others)}.')
+        raise CheckpointError(f'{path}: holds no tensors where weights are expected{_examples(others)}.')
     if prefix and all(key.startswith(prefix) for key in weights):
         weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     return weights, others

@@ -51,8 +51,14 @@ def read_tensor_file(path: str | Path) -> object:
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # Files that are cut off, or none of this, end in a dozen different types.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f'{path}: cannot be read as a file of torch.save or safetensors: {reason}') from error
+        raise CheckpointError(f'{path}: cannot be read as a file of torch.save or safetensors: {_reason(error)}'
+                              ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The line that says what is wrong, without torch's advice to switch its safe mode off."""
+    text = str(error).strip().rpartition('WeightsUnpickler error:')[2].strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _stand_in(module: str, name: str) -> type[Inert]:

@@ -1,0 +1,52 @@
+"""The converter: its report, its options, and what makes it fail."""
+
+import pytest
+import torch
+
+from motionlab.apis import init_model
+from motionlab.utils import CheckpointError
+from tests.test_apis.test_pretrained import _original, _published
+from tests.test_tools import load_tool
+
+tool = load_tool('model_converters/convert.py')
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_writes_a_checkpoint_that_answers_as_the_source(tmp_path, capsys, suffix):
+    state = _original(in_channels=4)
+    src, dst = _published(tmp_path / 'src.bin', state), tmp_path / 'new' / f'dst{suffix}'
+    tool.main(['videopose3d', src, str(dst), '--causal'])
+    report = capsys.readouterr().out
+    assert f'matched: {len(state)} (' in report and 'dropped: 5 (epoch' in report and 'missing: 0\n' in report
+    model = dict(type='PoseLifter', codec=dict(type='ImagePoseLifting', num_input_channels=4),
+                 backbone=dict(type='TCN', channels=8, kernel_sizes=(3, 3), causal=True),
+                 head=dict(type='PoseRegressionHead'))
+    net = init_model(dict(model=model), dst)
+    torch.testing.assert_close(net.backbone.expand.conv.weight.data, state['expand_conv.weight'])
+    assert not list(dst.parent.glob('*.tmp'))
+
+
+def test_the_config_text_in_the_file_is_complete(tmp_path):
+    tool.main(['videopose3d', _published(tmp_path / 'src.bin', _original()), str(tmp_path / 'dst.pth')])
+    text = torch.load(tmp_path / 'dst.pth', weights_only=True)['meta']['cfg']
+    (tmp_path / 'config.py').write_text(text)
+    init_model(tmp_path / 'config.py', tmp_path / 'dst.pth')
+
+
+@pytest.mark.parametrize('drop', ['everything', 'shrink.bias'])
+def test_nothing_matched_or_something_missing_fails_and_writes_nothing(tmp_path, capsys, drop):
+    state = {'other': torch.ones(1)} if drop == 'everything' else _original()
+    state.pop(drop, None)
+    with pytest.raises(CheckpointError, match='no key matches' if drop == 'everything' else '1 weights are missing'):
+        tool.main(['videopose3d', _published(tmp_path / 'src.bin', state), str(tmp_path / 'dst.pth')])
+    if drop != 'everything':
+        assert 'missing: 1 (head.fc.bias)' in capsys.readouterr().out
+    assert not (tmp_path / 'dst.pth').exists()
+
+
+def test_unknown_sources_and_options_are_usage_errors(tmp_path, capsys):
+    for argv in (['vp3d', 'a', 'b'], ['videopose3d', 'a', 'b', '--chanels', '3']):
+        with pytest.raises(SystemExit) as stopped:
+            tool.main(argv)
+        assert stopped.value.code == 2
+    assert 'mmpose_tcn' in capsys.readouterr().err
