@@ -87,7 +87,8 @@ def body_capsules(joints_m: np.ndarray) -> BodyCapsules:
     leg = np.linalg.norm(j[:, [1, 4]] - j[:, [2, 5]], axis=-1) + np.linalg.norm(j[:, [2, 5]] - j[:, [3, 6]], axis=-1)
     scale = float(np.median(leg)) / _REFERENCE_LEG_M
     up = _unit(j[:, 10] - j[:, 8])
-    brow, jaw = j[:, 10] - 0.08 * scale * up, j[:, 10] - 0.14 * scale * up
+    # Human3.6M's head joint is inside the forehead: the crown is 6 cm above it, the chin 17 cm below (head height .23).
+    brow, jaw = j[:, 10] - 0.025 * scale * up, j[:, 10] - 0.085 * scale * up
     hands = [j[:, w] + _HAND_M * scale * _unit(j[:, w] - j[:, e]) for w, e in ((13, 12), (16, 15))]
 
     def mix(a: int, b: int, part: float) -> np.ndarray:
@@ -98,7 +99,7 @@ def body_capsules(joints_m: np.ndarray) -> BodyCapsules:
         (j[:, 11], j[:, 12], 0.048), (j[:, 14], j[:, 15], 0.048), (j[:, 12], hands[0], 0.038),
         (j[:, 15], hands[1], 0.038), (j[:, 1], j[:, 4], 0.105), (mix(1, 0, 0.4), mix(14, 8, 0.45), 0.105),
         (mix(4, 0, 0.4), mix(11, 8, 0.45), 0.105), (j[:, 7], mix(8, 7, 0.3), 0.120), (j[:, 11], j[:, 14], 0.060),
-        (j[:, 8], jaw, 0.055), (brow, jaw, 0.088)]
+        (j[:, 8], jaw, 0.055), (brow, jaw, 0.085)]
     radius = scale * np.array([part[2] for part in parts], np.float32)
     joint_radius = scale * np.array([0.11, 0.11, 0.08, 0.052, 0.11, 0.08, 0.052, 0.13, 0.08, 0.04, 0.09, 0.065, 0.048,
                                      0.038, 0.065, 0.048, 0.038], np.float32)

@@ -40,7 +40,7 @@ SHIFTED = MotionVariety(stature_m=(1.15, 1.48), tempo=(1.3, 1.6))
 
 
 def generate_clip(seed: int, index: int, num_frames: int, fps: float = 30.0,
-                  variety: MotionVariety | None = None) -> dict[str, np.ndarray]:
+                  variety: MotionVariety | None = None, subject: str = 'procedural') -> dict[str, np.ndarray]:
     """One synthetic motion file.
 
     Args:
@@ -49,11 +49,13 @@ def generate_clip(seed: int, index: int, num_frames: int, fps: float = 30.0,
         num_frames: Frames.
         fps: Frames per second.
         variety: Ranges to draw body and tempo from; None for the defaults.
+        subject: First part of the names that annotations give the clip.
 
     Returns:
         The keys of an AMASS-style file: ``poses`` (T, 165), ``trans`` (T, 3), ``betas``, ``gender``,
         ``mocap_frame_rate``, ``up_axis`` 'z', ``rest_joints`` (22, 3), ``h36m_regressor`` (17, 22),
-        ``h36m_head_offset`` (17, 3), ``action``, ``style``.
+        ``h36m_head_offset`` (17, 3), and the texts ``subject``, ``action``, ``style``, ``clip_id``, ``source_file``,
+        ``source_sha256`` (:mod:`motionlab.datasets.mocap.motion_file`).
     """
     variety = MotionVariety() if variety is None else variety
     rng = np.random.default_rng([seed, index])
@@ -68,8 +70,10 @@ def generate_clip(seed: int, index: int, num_frames: int, fps: float = 30.0,
     return {'poses': poses, 'trans': trans, 'betas': np.zeros(16, np.float32), 'gender': np.array('neutral'),
             'mocap_frame_rate': np.float64(fps), 'up_axis': np.array('z'),
             'rest_joints': body.rest_joints.astype(np.float32), 'h36m_regressor': regressor,
-            'h36m_head_offset': head_offset, 'action': np.array(action),
-            'style': np.array('slow' if tempo < 0.95 else 'normal' if tempo < 1.05 else 'fast')}
+            'h36m_head_offset': head_offset, 'subject': np.array(subject), 'action': np.array(action),
+            'style': np.array('slow' if tempo < 0.95 else 'normal' if tempo < 1.05 else 'fast'),
+            'clip_id': np.array(f'{index:06d}'), 'source_file': np.array(f'seed {seed}, clip {index}'),
+            'source_sha256': np.array('')}
 
 
 def solve_pose(body: Body, targets: Targets) -> tuple[np.ndarray, np.ndarray]:

@@ -23,11 +23,11 @@ class CameraRig:
 
     distance_m: tuple[float, float] = (3.5, 6.0)
     height_m: tuple[float, float] = (1.4, 1.7)
-    max_distance_m: float = 9.0
+    max_distance_m: float = 12.0
 
 
-# Looking down from near, or up from knee height, from further away: nothing of it occurs in the default rig.
-SHIFTED_RIG = CameraRig(distance_m=(5.5, 8.5), height_m=(2.3, 3.2), max_distance_m=10.0)
+# Looking down from a surveillance height, from further away: nothing of it occurs in the default rig.
+SHIFTED_RIG = CameraRig(distance_m=(5.5, 8.5), height_m=(2.3, 3.2))
 
 
 def sample_cameras(rng: np.random.Generator, joints_m: np.ndarray, num_cameras: int,
