@@ -1,6 +1,7 @@
 """Reading the tensors of files that others wrote, without running what they pickled."""
 
 import _compat_pickle
+import pickle
 import pickletools
 import zipfile
 from collections.abc import Iterator
@@ -56,9 +57,10 @@ def read_tensor_file(path: str | Path) -> object:
 
 
 def _reason(error: Exception) -> str:
-    """The line that says what is wrong, without torch's advice to switch its safe mode off."""
-    text = str(error).strip().rpartition('WeightsUnpickler error:')[2].strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    """What is wrong, in one line."""
+    # torch wraps the cause in advice to switch its safe mode off.
+    cause = error.__context__ if isinstance(error, pickle.UnpicklingError) and error.__context__ else error
+    return str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
 
 
 def _stand_in(module: str, name: str) -> type[Inert]:
