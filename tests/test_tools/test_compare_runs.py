@@ -33,7 +33,7 @@ def test_equal_runs_agree_whatever_their_speed(make_run, capsys):
 
 @pytest.mark.parametrize(('losses', 'tol', 'code'), [
     ([3, 2.5, 1], 0.1, 1),    # differs in between only
-    ([3, 2.5, 1], 0.6, 0),
+    ([3, 2.5, 1], 0.3, 0),    # 0.5 of 2.5
     ([3, 2], 10, 1),          # a step is missing
     ([3, 2, None], 10, 1),    # diverged
 ])
@@ -43,8 +43,8 @@ def test_differences_decide_the_exit_code(losses, tol, code, make_run):
 
 def test_keys_and_three_runs(make_run, capsys):
     runs = [make_run('a', [3, 2, 1]), make_run('b', [0, 0, 0]), make_run('c', [3, 2, 1], score=9.75)]
-    assert tool.main([*runs, '--tol', '0.3', '--keys', 'MPJPE']) == 0
-    assert tool.main([*runs, '--tol', '0.2', '--keys', 'MPJPE']) == 1
+    assert tool.main([*runs, '--tol', '0.03', '--keys', 'MPJPE']) == 0  # 0.25 of 9.75
+    assert tool.main([*runs, '--tol', '0.02', '--keys', 'MPJPE']) == 1
     assert tool.main([*runs, '--tol', '9', '--keys', 'nothing']) == 1
     assert 'in no run: nothing' in capsys.readouterr().out
     assert tool.main(runs) == 0

@@ -16,17 +16,23 @@ from motionlab.engine.curves import Curve, read_curves
 _MACHINE = {'time', 'data_time', 'eta', 'memory', 'test/time', 'test/data_time', 'val/time', 'val/data_time'}
 
 
-def largest_difference(curves: list[Curve]) -> float:
-    """Largest difference of any curve to the first at any step that is in one of them; infinite if one lacks it."""
-    largest = 0.0
+def largest_difference(curves: list[Curve]) -> tuple[float, float]:
+    """Largest spread at any step that one of the curves has; infinite if another lacks it there.
+
+    Returns:
+        The spread in the unit of the values, and relative to the values where these are larger than 1.
+    """
+    largest = relative = 0.0
     for step in set().union(*curves):
         values = [curve.get(step, math.nan) for curve in curves]
         if all(math.isnan(value) for value in values):
             continue  # All diverged alike.
         if any(math.isnan(value) for value in values):
-            return math.inf
-        largest = max(largest, max(values) - min(values))
-    return largest
+            return math.inf, math.inf
+        spread = max(values) - min(values)
+        largest = max(largest, spread)
+        relative = max(relative, spread / max(1.0, *map(abs, values)))
+    return largest, relative
 
 
 def choose_keys(runs: list[dict[str, Curve]], wanted: list[str] | None) -> list[str]:
@@ -36,7 +42,7 @@ def choose_keys(runs: list[dict[str, Curve]], wanted: list[str] | None) -> list[
 
 
 def show_differences(names: list[str], runs: list[dict[str, Curve]], keys: list[str]) -> dict[str, float]:
-    """Print last, smallest and largest value of each key in each run; returns the largest difference per key."""
+    """Print last, smallest and largest value of each key in each run; returns each key's relative difference."""
     table = Table(title='last value (smallest .. largest)')
     table.add_column('scalar')
     for name in names:
@@ -45,8 +51,8 @@ def show_differences(names: list[str], runs: list[dict[str, Curve]], keys: list[
     differences = {}
     for key in keys:
         curves = [run.get(key, {}) for run in runs]
-        differences[key] = largest_difference(curves)
-        table.add_row(key, *map(_summary, curves), f'{differences[key]:.3g}')
+        largest, differences[key] = largest_difference(curves)
+        table.add_row(key, *map(_summary, curves), f'{largest:.3g}')
     print_table(table)
     return differences
 
@@ -85,7 +91,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', nargs='+', help='work dirs or scalars.json files')
     parser.add_argument('--keys', nargs='+', help='scalars to compare; default all but times and memory')
-    parser.add_argument('--tol', type=float, help='exit with 1 if any value differs by more, or is in one run only')
+    parser.add_argument('--tol', type=float,
+                        help='exit with 1 if a value is in one run only, or differs by more than this (times the '
+                             'value, where that is above 1)')
     parser.add_argument('--out', metavar='PICTURE', help='also draw the curves')
     args = parser.parse_args(argv)
     if len(args.runs) < 2:
