@@ -22,6 +22,7 @@ class TensorMetric(BaseMetric):
         prefix: Put before every name, with a slash.
     """
 
+    default_prefix = ''  # None would be warned about; a set has its own prefix already.
     needed: Sequence[str] = ()
 
     def __init__(self, prefix: str | None = None):
