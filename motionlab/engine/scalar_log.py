@@ -58,7 +58,7 @@ class ScalarsVisBackend(BaseVisBackend):
 
 @VISBACKENDS.register_module()
 class EventsVisBackend(TensorboardVisBackend):
-    """TensorBoard events; a resumed run hides what was written after its checkpoint.
+    """TensorBoard events, under ``train/`` and ``val/``; a resumed run hides what came after its checkpoint.
 
     Args:
         save_dir: Folder of the events.
@@ -74,6 +74,13 @@ class EventsVisBackend(TensorboardVisBackend):
 
     def add_config(self, config: Config, **kwargs: Any) -> None:
         """Nothing: ``config.py`` has it, and formatting it again takes up to a second."""
+
+    def add_scalars(self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs: Any) -> None:
+        """Record numbers at ``step`` (iterations); the log processor marks those of training by the key ``iter``."""
+        stage = 'train' if 'iter' in scalar_dict else 'val'
+        for name, value in scalar_dict.items():
+            if name not in ('iter', 'epoch', 'step'):
+                self.add_scalar(f'{stage}/{name}', value, step)
 
     def rewind(self, step: int) -> None:
         """Events after iteration ``step`` come again."""

@@ -1,5 +1,6 @@
 """What training needs besides weights and optimizer to go on exactly: logs, schedules, gradients not yet applied."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,8 +50,18 @@ def pack_scheduler(scheduler: _ParamScheduler) -> dict[str, Any]:
                          if key not in _PROGRESS and isinstance(value, bool | int | float | str | None)}}
 
 
-def restore_schedulers(schedulers: Iterable[_ParamScheduler], packed: list[dict], logger: MMLogger) -> None:
-    """Restore the progress and keep the schedule of the present config: a longer run really runs on.
+def restore_schedulers(schedulers: Iterable[_ParamScheduler], packed: list[dict], epoch_length: int,
+                       logger: MMLogger) -> None:
+    """Go on with the schedule of the present config; where it differs from the checkpoint's, replay it to this point.
+
+    MMEngine would restore the old ``end`` and ``T_max``, and compute each value from the one before: a longer run
+    would go on with the learning rate frozen at its old end.
+
+    Args:
+        schedulers: Freshly built, on an optimizer that is restored already.
+        packed: One :func:`pack_scheduler` each.
+        epoch_length: Iterations of an epoch.
+        logger: Told what differs.
 
     Raises:
         CheckpointError: another number or other types of schedulers.
@@ -60,14 +71,34 @@ def restore_schedulers(schedulers: Iterable[_ParamScheduler], packed: list[dict]
     if saved_types != types:
         raise CheckpointError(f'param_scheduler: the checkpoint has {saved_types}, the config {types}. Resume with the '
                               'schedulers of the run, or start a new one with load_from.')
+    differences = []
     for scheduler, saved in zip(schedulers, packed):
-        now = pack_scheduler(scheduler)['settings']
-        changed = [f'{key} {saved["settings"].get(key)} -> {value}' for key, value in now.items()
-                   if saved['settings'].get(key) != value]
-        if changed:
-            logger.warning(f'{type(scheduler).__name__}: the config differs from the checkpoint and is followed from '
-                           f'here on: {", ".join(changed)}.')
+        now, then = pack_scheduler(scheduler)['settings'], saved['settings']
+        differences += [f'{type(scheduler).__name__}.{key} {then.get(key)} -> {value}' for key, value in now.items()
+                        if then.get(key) != value]
         vars(scheduler).update(saved['progress'])
+    if differences:
+        logger.warning('The schedule of the config differs from the checkpoint\'s and is followed from here on: '
+                       f'{", ".join(differences)}.')
+        _replay([each for each in schedulers if not getattr(each, 'need_val_args', False)], epoch_length)
+
+
+def _replay(schedulers: list[_ParamScheduler], epoch_length: int) -> None:
+    """Step from the beginning to where the schedulers stand, in the order in which training steps them."""
+    targets = [scheduler._global_step for scheduler in schedulers]
+    for scheduler in schedulers:
+        for group, value in zip(scheduler.optimizer.param_groups, scheduler.base_values):
+            group[scheduler.param_name] = value
+        scheduler.last_step = scheduler._global_step = -1
+    for scheduler in schedulers:
+        scheduler.step()
+    length = [epoch_length if scheduler.by_epoch else 1 for scheduler in schedulers]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # "step() before optimizer.step()": on purpose.
+        for iteration in range(1, 1 + max((a * b for a, b in zip(targets, length)), default=0)):
+            for scheduler, every, target in sorted(zip(schedulers, length, targets), key=lambda item: item[1] > 1):
+                if iteration % every == 0 and scheduler._global_step < target:
+                    scheduler.step()
 
 
 def in_accumulation(optim_wrapper: OptimWrapper) -> bool:

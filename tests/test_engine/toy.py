@@ -4,15 +4,20 @@ Dropout draws from the global generator, batch normalisation keeps statistics, b
 accumulated and clipped, the learning rate warms up and decays, and an average of the weights is evaluated.
 """
 
+import copy
+import json
+from pathlib import Path
+
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from motionlab.engine import MotionRunner
-from motionlab.registry import DATASETS, FUNCTIONS, METRICS, MODELS
+from motionlab.registry import DATASETS, FUNCTIONS, HOOKS, METRICS, MODELS
 from motionlab.utils.random import batch_rand
 
 
@@ -135,3 +140,64 @@ def train(cfg: Config) -> MotionRunner:
     runner = MotionRunner.from_cfg(cfg)
     runner.train()
     return runner
+
+
+@HOOKS.register_module(force=True)
+class StopAt(Hook):
+    """End training at a safe point, as a signal would."""
+
+    def __init__(self, iteration: int):
+        self.iteration = iteration
+
+    def safe_point(self, runner) -> None:
+        if runner.iter == self.iteration:
+            runner.train_loop.stop_training = True
+
+
+def stop_and_resume(cfg: Config, *stops: int) -> MotionRunner:
+    """Train with interruptions at the given iterations, each continued by a new runner."""
+    for stop in stops:
+        part = Config(copy.deepcopy(cfg.to_dict()))
+        part.custom_hooks.append(dict(type='StopAt', iteration=stop))
+        part.resume = stop != stops[0]
+        train(part)
+    cfg.resume = True
+    return train(cfg)
+
+
+def load(path: Path) -> dict:
+    return torch.load(path)  # The default mode refuses everything but plain data.
+
+
+def assert_same_run(one: Path, other: Path, last: str) -> None:
+    """Two work dirs hold the same training, bit for bit: checkpoint, best weights and logged numbers."""
+    for name in (last, 'best_model.pth'):
+        a, b = load(one / name), load(other / name)
+        for checkpoint in (a, b):
+            for key in ('cfg', 'time', 'experiment_name'):
+                del checkpoint['meta'][key]
+            hub = checkpoint.get('message_hub', {'scalars': {}, 'info': {}})
+            hub['scalars'] = {key: value for key, value in hub['scalars'].items() if 'time' not in key}
+            hub['info'].pop('eta', None)
+        a, b = dict(_leaves(a)), dict(_leaves(b))
+        assert a.keys() == b.keys()
+        assert [path for path in a if not _identical(a[path], b[path])] == []
+    assert _log(one) == _log(other)
+
+
+def _leaves(value, path: str = ''):
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
+    if items is None:
+        yield path, value
+        return
+    for key, item in items:
+        yield from _leaves(item, f'{path}/{key}')
+
+
+def _identical(a, b) -> bool:
+    return torch.equal(a, b) if isinstance(a, Tensor) else a == b
+
+
+def _log(work_dir: Path) -> list[dict]:
+    lines = (work_dir / 'logs' / 'scalars.json').read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if 'time' not in key} for line in lines]

@@ -1,0 +1,92 @@
+from itertools import islice
+
+import pytest
+from torch.utils.data import DataLoader
+
+from motionlab.datasets.samplers import ResumableSampler
+from motionlab.utils import DataError
+
+
+def sampler(size: int = 23, rank: int = 0, world: int = 1, **options) -> ResumableSampler:
+    made = ResumableSampler(range(size), **{'seed': 4, **options})
+    made.rank, made.world_size = rank, world
+    return made
+
+
+def test_an_epoch_holds_every_sample_once_in_an_order_of_its_own():
+    made = sampler()
+    first = list(made)
+    made.set_epoch(1)
+    second = list(made)
+    assert sorted(first) == sorted(second) == list(range(23))
+    assert first != second != list(range(23))
+    assert list(sampler()) == first
+    assert list(sampler(seed=5)) != first
+    assert list(sampler(shuffle=False)) == list(range(23))
+
+
+@pytest.mark.parametrize('world', [2, 3, 5])
+def test_ranks_share_the_global_batches_of_one_process(world):
+    one = list(sampler(size=30))
+    ranks = [list(sampler(size=30, rank=rank, world=world)) for rank in range(world)]
+    dealt = [index for row in zip(*ranks) for index in row]
+    assert dealt == one
+
+
+@pytest.mark.parametrize(('size', 'world'), [(23, 2), (23, 4), (3, 8)])
+def test_rounding_up_repeats_and_not_rounding_up_counts_once(size, world):
+    padded = [list(sampler(size=size, rank=rank, world=world)) for rank in range(world)]
+    assert len({len(part) for part in padded}) == 1
+    assert {len(part) for part in padded} == {len(sampler(size=size, rank=0, world=world))}
+    assert set(sum(padded, [])) == set(range(size))
+    exact = [sampler(size=size, rank=rank, world=world, round_up=False) for rank in range(world)]
+    assert sorted(sum(map(list, exact), [])) == list(range(size))
+    assert [len(part) for part in exact] == [len(list(part)) for part in exact]
+
+
+@pytest.mark.parametrize('world', [1, 2])
+def test_start_leaves_out_the_first_samples_once(world):
+    made = sampler(rank=world - 1, world=world)
+    whole = list(made)
+    made.start = 5
+    assert list(made) == whole[5:]
+    assert list(made) == whole
+
+
+@pytest.mark.parametrize(('size', 'world'), [(23, 1), (23, 2), (23, 3), (3, 7)])
+def test_endless_order_is_the_epochs_one_after_another_and_starts_anywhere(size, world):
+    one = sampler(size=size)
+    epochs = []
+    for epoch in range(40):
+        one.set_epoch(epoch)
+        epochs += list(one)
+    for rank in range(world):
+        made = sampler(size=size, rank=rank, world=world)
+        made.endless = True
+        expected = epochs[rank::world][:60 // world]
+        assert list(islice(made, len(expected))) == expected
+        made.start = 13
+        assert list(islice(made, 3)) == epochs[rank::world][13:16]
+
+
+def test_works_with_batched_fetching_and_persistent_workers():
+    class Data:
+        def __len__(self):
+            return 23
+
+        def __getitems__(self, indices):
+            return list(indices)
+
+    made = sampler()
+    loader = DataLoader(Data(), batch_size=4, sampler=made, collate_fn=list, num_workers=2, persistent_workers=True)
+    whole = list(made)
+    assert len(loader) == 6
+    made.start = 8
+    assert [index for batch in loader for index in batch] == whole[8:]
+    assert [index for batch in loader for index in batch] == whole
+    loader._iterator = None
+
+
+def test_an_empty_dataset_is_an_error():
+    with pytest.raises(DataError, match='found 0, expected at least one sample'):
+        ResumableSampler([], seed=0)
