@@ -1,6 +1,8 @@
-"""Rotation helpers on top of roma. Matrices are active and act on column vectors; angles are radians."""
+"""Rotation helpers on top of roma. Matrices are active and act on column vectors; angles are radians.
 
-import roma
+roma is imported at the first call: it brings torch's compiler along, more than a second at every start.
+"""
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,7 @@ def euler_to_rotmat(angles: Tensor, order: str) -> Tensor:
     Returns:
         (..., 3, 3), same dtype and device.
     """
+    import roma
     if angles.shape[-1] != len(order):
         raise ValueError(f'euler_to_rotmat: found {angles.shape[-1]} angles for order {order!r}')
     if not order:
@@ -24,18 +27,20 @@ def euler_to_rotmat(angles: Tensor, order: str) -> Tensor:
 
 def rotvec_to_rotmat(rotvec: Tensor) -> Tensor:
     """Axis-angle (..., 3), radians, to matrices (..., 3, 3)."""
+    import roma
     return roma.rotvec_to_rotmat(rotvec)
 
 
 def rotmat_to_rotvec(rotmat: Tensor) -> Tensor:
     """Matrices (..., 3, 3) to axis-angle (..., 3) of at most pi, through quaternions: exact near 0 and near pi."""
+    import roma
     return roma.rotmat_to_rotvec(rotmat)
 
 
 def geodesic_midpoint(first: Tensor, second: Tensor) -> Tensor:
     """Rotation half-way along the shortest arc between two (..., 3, 3) rotations."""
-    half = 0.5 * roma.rotmat_to_rotvec(first.mT @ second)  # (..., 3)
-    return first @ roma.rotvec_to_rotmat(half)  # (..., 3, 3)
+    half = 0.5 * rotmat_to_rotvec(first.mT @ second)  # (..., 3)
+    return first @ rotvec_to_rotmat(half)  # (..., 3, 3)
 
 
 def interpolate_rotations(rotmats: Tensor, times: Tensor) -> Tensor:
@@ -52,5 +57,5 @@ def interpolate_rotations(rotmats: Tensor, times: Tensor) -> Tensor:
     second = (first + 1).clamp(max=len(rotmats) - 1)
     step = (times - first).to(rotmats.dtype)
     step = step.view(-1, *[1] * (rotmats.ndim - 2))  # (N, ..., 1)
-    arc = roma.rotmat_to_rotvec(rotmats[first].mT @ rotmats[second])  # (N, ..., 3)
-    return rotmats[first] @ roma.rotvec_to_rotmat(step * arc)  # (N, ..., 3, 3)
+    arc = rotmat_to_rotvec(rotmats[first].mT @ rotmats[second])  # (N, ..., 3)
+    return rotmats[first] @ rotvec_to_rotmat(step * arc)  # (N, ..., 3, 3)

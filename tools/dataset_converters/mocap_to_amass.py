@@ -16,6 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -273,7 +274,7 @@ def main(argv: list[str] | None = None) -> int:
     args, console = parse_args(argv), Console()
     try:
         outcomes = run(args, console)
-    except DataError as error:
+    except (DataError, BrokenProcessPool) as error:
         console.print(f'error: {error}', markup=False, style='red')
         console.print('Nothing that was finished is lost: run again to continue, or with --on-error skip to leave bad '
                       'files out.')
