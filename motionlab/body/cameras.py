@@ -91,10 +91,8 @@ def project(points_m: Tensor, camera: Camera) -> Tensor:
     """
     x = points_m[..., :2] / points_m[..., 2:]  # (*batch, ..., 2)
     k, p = _spread(camera.k, points_m, 1), _spread(camera.p, points_m, 1).flip(-1)
-    r2 = (x * x).sum(-1, keepdim=True)  # (*batch, ..., 1)
-    radial = 1 + (k * torch.cat([r2, r2 ** 2, r2 ** 3], dim=-1)).sum(-1, keepdim=True)
-    tangential = (p * x).sum(-1, keepdim=True)
-    distorted = x * (radial + tangential) + p * r2
+    r2, gain = _lens_gain(x, k, p)
+    distorted = x * gain + p * r2
     return _spread(camera.f, points_m, 1) * distorted + _spread(camera.c, points_m, 1)
 
 
@@ -114,9 +112,8 @@ def undistort(pixels: Tensor, camera: Camera) -> Tensor:
     distorted = (pixels - _spread(camera.c, pixels, 1)) / _spread(camera.f, pixels, 1)
     x = distorted
     for _ in range(12):
-        r2 = (x * x).sum(-1, keepdim=True)
-        gain = 1 + (k * torch.cat([r2, r2 ** 2, r2 ** 3], dim=-1)).sum(-1, keepdim=True)
-        x = (distorted - p * r2) / (gain + (p * x).sum(-1, keepdim=True))
+        r2, gain = _lens_gain(x, k, p)
+        x = (distorted - p * r2) / gain
     return x
 
 
@@ -124,6 +121,14 @@ def in_image(pixels: Tensor, camera: Camera) -> Tensor:
     """(*batch, ...) bool: pixel (*batch, ..., 2) lies within [0, w-1] x [0, h-1]."""
     size = torch.stack([camera.w, camera.h], dim=-1).to(pixels.dtype)  # (*batch, 2)
     return ((pixels >= 0) & (pixels <= _spread(size, pixels, 1) - 1)).all(-1)
+
+
+def _lens_gain(x: Tensor, k: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    """r^2 and the factor 1 + k1 r^2 + k2 r^4 + k3 r^6 + p . x, both (..., 1)."""
+    u, v = x[..., :1], x[..., 1:]
+    r2 = u * u + v * v
+    radial = 1 + r2 * (k[..., :1] + r2 * (k[..., 1:2] + r2 * k[..., 2:]))
+    return r2, radial + p[..., :1] * u + p[..., 1:] * v
 
 
 def _spread(value: Tensor, points: Tensor, own_axes: int) -> Tensor:

@@ -158,10 +158,9 @@ def _write_json(path: Path, content: dict) -> None:
 
 def print_summary(records: dict[str, dict | None]) -> None:
     """One row per set: clips, rows, what is outside, hidden or lost, and why files were skipped."""
-    columns = ('clips', 'skipped', 'train rows', 'val rows', 'test rows', 'outside', 'hidden', 'invalid', '2D error',
-               'min')
-    table = Table('set', *columns, title='lifting annotations (outside, hidden, invalid: % of joints; 2D error: px)',
-                  box=SIMPLE)
+    table = Table(title='rows per split; outside, hidden, invalid: % of joints; mean 2D error: px', box=SIMPLE)
+    for column in ('set', 'clips', 'skipped', *SPLITS, 'outside', 'hidden', 'invalid', 'error', 'minutes'):
+        table.add_column(column, no_wrap=True, justify='left' if column == 'set' else 'right')
     reasons = []
     for name, record in records.items():
         if record is None:
@@ -176,6 +175,7 @@ def print_summary(records: dict[str, dict | None]) -> None:
             f'{counts.get("error_px", 0) / (joints - counts.get("outside", 0) or 1):.1f}',
             f'{record["seconds"] / 60:.1f}')
     console = Console()
+    console.width = max(console.width, 110)  # Numbers must survive a narrow terminal or a log file.
     console.print(table)
     for reason in reasons:
         console.print(f'skipped {reason}', markup=False)

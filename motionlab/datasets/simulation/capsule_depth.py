@@ -8,6 +8,7 @@ distortion is taken out of the keypoints before they are looked up (:func:`motio
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 # Radii in metres of a person with thigh + shank = 0.86 m: circumference / 2 pi or half a breadth, rounded from the
 # means of women and men in the 1988 US Army survey (ANSUR; Gordon et al. 1989): thigh 0.58, calf 0.36, upper arm 0.30,
@@ -147,17 +148,16 @@ def render_depth(capsules: BodyCapsules, background: Background, grid: PinholeGr
         # 1/z is linear over the image: no division by a ray that never meets the plane.
         inverse = (normal[0] * x + normal[2]) / np.float32(offset) + (normal[1] / np.float32(offset)) * y
         np.minimum(depth, 1 / np.maximum(inverse, np.float32(1 / MAX_DEPTH_M)), out=depth)
-    flat = depth.reshape(-1)
+    every_frame = np.arange(frames)
     for c, radius in enumerate(capsules.radius):
         start, end = capsules.start[:, c], capsules.end[:, c]
         low, size = _capsule_box(start, end, radius, grid, origins, window)
-        if min(size) < 1:
-            continue
-        columns, rows = low[:, :1] + np.arange(size[1]), low[:, 1:] + np.arange(size[0])
-        index = ((np.arange(frames)[:, None] * window[0] + rows)[:, :, None] * window[1] + columns[:, None, :])
-        z = _ray_capsule(np.take_along_axis(x[:, 0], columns, 1)[:, None, :],
-                         np.take_along_axis(y[:, :, 0], rows, 1)[:, :, None], start, end, radius)
-        flat[index] = np.minimum(flat[index], z)
+        z = _ray_capsule(sliding_window_view(x[:, 0], size[1], axis=1)[every_frame, low[:, 0]][:, None, :],
+                         sliding_window_view(y[:, :, 0], size[0], axis=1)[every_frame, low[:, 1]][:, :, None],
+                         start, end, radius)
+        boxes = sliding_window_view(depth, size, axis=(1, 2), writeable=True)
+        at = (every_frame, low[:, 1], low[:, 0])
+        boxes[at] = np.minimum(boxes[at], z, out=z)
     return depth
 
 
@@ -206,33 +206,44 @@ def _capsule_box(start: np.ndarray, end: np.ndarray, radius: float, grid: Pinhol
 def _ray_capsule(x: np.ndarray, y: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
     """(F, h, w) depth at which rays (x, y, 1) from the camera enter the capsule, infinite where they miss.
 
-    Quadric of the infinite cylinder; where the hit lies beyond an end, the sphere of that end.
+    The entry point of the infinite cylinder is projected to the axis and clamped to the capsule; the sphere around that
+    axis point is touched at the very same place within the capsule, and is the cap beyond its ends. Works in place:
+    fresh arrays would cost more than the arithmetic.
     """
     axis = end - start  # (F, 3)
-    length2 = np.maximum((axis * axis).sum(-1), 1e-8)
+    length = np.maximum(np.linalg.norm(axis, axis=-1), 1e-4)
+    axis = axis / length[:, None]
     axis_start = (axis * start).sum(-1)
+    start2 = (start * start).sum(-1)
     ray2 = (x * x + 1) + y * y
     ray_axis = _linear(axis, x, y)
-    ray_start = _linear(start, x, y)
-    a = np.maximum(_wide(length2) * ray2 - ray_axis * ray_axis, np.float32(1e-9))
-    b = _linear(axis_start[:, None] * axis - length2[:, None] * start, x, y)
-    c = length2 * (start * start).sum(-1) - axis_start ** 2 - radius ** 2 * length2
-    root = b * b - a * _wide(c)
-    np.maximum(root, 0, out=root)
+    across = np.multiply(ray_axis, ray_axis)
+    np.subtract(ray2, across, out=across)
+    np.maximum(across, np.float32(1e-7), out=across)  # Squared sine between ray and axis, times ray2.
+    nearest = _linear(start - axis_start[:, None] * axis, x, y)
+    root = np.multiply(nearest, nearest)
+    work = np.multiply(across, _wide(start2 - axis_start ** 2 - radius ** 2))
+    root -= work
+    np.sqrt(np.maximum(root, 0, out=root), out=root)
+    along = np.subtract(nearest, root, out=nearest)
+    along /= across
+    along *= ray_axis
+    along -= _wide(axis_start)
+    np.clip(along, 0, _wide(length), out=along)
+    ray_centre = np.multiply(along, ray_axis, out=ray_axis)
+    ray_centre += _linear(start, x, y)
+    centre2 = np.add(along, _wide(2 * axis_start), out=work)
+    centre2 *= along
+    centre2 += _wide(start2 - radius ** 2)
+    centre2 *= ray2
+    root = np.multiply(ray_centre, ray_centre, out=root)
+    root -= centre2
     missed = root <= 0
-    t = (-b - np.sqrt(root)) / a
-    along = t * ray_axis - _wide(axis_start)
-    behind, beyond = along < 0, along > _wide(length2)
-    capped = behind | beyond
-    # At the ends, the sphere around the nearer end point.
-    centre = np.where(beyond, ray_start + ray_axis, ray_start)
-    offset = np.where(beyond, _wide((end * end).sum(-1) - radius ** 2), _wide((start * start).sum(-1) - radius ** 2))
-    root = centre * centre - ray2 * offset
-    missed = np.where(capped, root <= 0, missed)
-    cap = (centre - np.sqrt(np.maximum(root, 0))) / ray2
-    t = np.where(capped, cap, t)
-    t[missed] = np.inf
-    return t
+    np.sqrt(np.maximum(root, 0, out=root), out=root)
+    z = np.subtract(ray_centre, root, out=ray_centre)
+    z /= ray2
+    z[missed] = np.inf
+    return z
 
 
 def _linear(vector: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

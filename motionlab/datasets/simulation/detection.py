@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 
 from motionlab.body import H36M_17
-from motionlab.datasets.simulation.temporal_noise import correlated_normal
+from motionlab.datasets.simulation.temporal_noise import correlated_normal, lasting_events
 
 # COCO's constants in Human3.6M order; means of two joints have 1 / sqrt 2 of theirs, the head is taken as an ear.
 SIGMAS = np.array([0.076, 0.107, 0.087, 0.089, 0.107, 0.087, 0.089, 0.060, 0.056, 0.026, 0.035, 0.079, 0.072, 0.062,
@@ -96,8 +96,7 @@ def simulate_detections(rng: np.random.Generator, keypoints_px: np.ndarray, occl
     partner = list(H36M_17.flip_indices)
     detected = np.where(swapped[..., None], detected[:, partner], detected)
 
-    lost = stats.norm.cdf(correlated_normal(rng, (frames, 17), 0.1 * fps)) < np.where(occluded, 0.10, 0.005)
-    lost &= config.miss
+    lost = lasting_events(rng, np.where(occluded, 0.10, 0.005), 0.1 * fps) & config.miss
     direction = correlated_normal(rng, (frames, 17, 2), 0.3 * fps)
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
     # Similarity exp(-d^2 / (2 (2 sigma s)^2)) between 0.5 and 0.1.
@@ -126,8 +125,7 @@ def _swaps(rng: np.random.Generator, occluded: np.ndarray, fps: float) -> np.nda
     swapped = np.zeros(occluded.shape, bool)
     for limbs, rate in ((_ARMS, 0.03), (_LEGS, 0.06)):
         chance = np.where(occluded[:, limbs].any(1), rate, rate / 3)
-        event = stats.norm.cdf(correlated_normal(rng, (len(occluded),), 0.1 * fps)) < chance
-        swapped[:, limbs] = event[:, None]
+        swapped[:, limbs] = lasting_events(rng, chance, 0.1 * fps)[:, None]
     return swapped
 
 
