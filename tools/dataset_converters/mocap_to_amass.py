@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import queue
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -221,6 +222,13 @@ _messages = None  # The queue of the parent, in a worker.
 def _adopt_queue(messages) -> None:
     global _messages
     _messages = messages
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Without this a worker would wait for work for ever after its parent was killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _convert_and_tell(job: Job) -> Outcome:

@@ -7,7 +7,6 @@ metres, ``betas`` (16) zeros, ``gender`` 'neutral', ``mocap_frame_rate`` float, 
 ``rest_joints[0] + trans``.
 """
 
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -46,7 +45,7 @@ def motion_arrays(motion: SmplxMotion) -> dict[str, np.ndarray]:
 def save_motion(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write a motion file under a temporary name, then rename it: a killed process leaves no half file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    temporary = path.with_name(f'.{path.name}.tmp')
     with temporary.open('wb') as file:
         np.savez_compressed(file, **arrays)
     temporary.replace(path)
