@@ -101,10 +101,12 @@ def load_checkpoint_file(path: str | Path) -> dict:
         raise CheckpointError(f'{path}: no such checkpoint file.')
     if path.suffix == '.safetensors':
         return {'state_dict': _load_safetensors(path)}
+    if zipfile.is_zipfile(path) and not _is_whole(path):  # torch.load does not look at the checksums.
+        raise _damaged(path)
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        if not _is_whole(path):
+        if not zipfile.is_zipfile(path):
             raise _damaged(path) from error
         reason = str(error).split('\n')[0]
         raise CheckpointError(

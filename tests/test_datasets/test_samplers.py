@@ -1,4 +1,4 @@
-from itertools import islice
+from itertools import chain, islice
 
 import pytest
 from torch.utils.data import DataLoader
@@ -38,9 +38,9 @@ def test_rounding_up_repeats_and_not_rounding_up_counts_once(size, world):
     padded = [list(sampler(size=size, rank=rank, world=world)) for rank in range(world)]
     assert len({len(part) for part in padded}) == 1
     assert {len(part) for part in padded} == {len(sampler(size=size, rank=0, world=world))}
-    assert set(sum(padded, [])) == set(range(size))
+    assert set(chain(*padded)) == set(range(size))
     exact = [sampler(size=size, rank=rank, world=world, round_up=False) for rank in range(world)]
-    assert sorted(sum(map(list, exact), [])) == list(range(size))
+    assert sorted(chain(*exact)) == list(range(size))
     assert [len(part) for part in exact] == [len(list(part)) for part in exact]
 
 

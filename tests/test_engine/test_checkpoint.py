@@ -71,6 +71,8 @@ def test_a_flipped_byte_is_found(tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xff
     path.write_bytes(data)
+    with pytest.raises(CheckpointError, match='truncated or corrupt'):
+        files.load_checkpoint_file(path)
     with pytest.raises(CheckpointError, match='all 1 checkpoints are damaged'):
         files.find_latest_checkpoint(tmp_path)
 

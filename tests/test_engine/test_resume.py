@@ -96,8 +96,8 @@ def test_a_longer_run_follows_the_new_schedule(tmp_path, by_epoch):
 
     whole, longer = load(tmp_path / 'whole' / 'epoch_4.pth'), load(tmp_path / 'longer' / 'epoch_4.pth')
     assert longer['param_schedulers'] == whole['param_schedulers']
-    rates = [load(tmp_path / name / 'epoch_3.pth')['optimizer']['param_groups'][0]['lr'] for name in ('whole', 'longer')]
-    assert rates[0] == rates[1] > 0.001
+    one, other = (load(tmp_path / name / 'epoch_3.pth')['optimizer']['param_groups'] for name in ('whole', 'longer'))
+    assert one[0]['lr'] == other[0]['lr'] > 0.001
     log = next(p for p in (tmp_path / 'longer' / 'logs').glob(f'{resumed.timestamp}*.log')).read_text()
     assert 'T_max 1 -> 3' in log if by_epoch else 'T_max 12 -> 24' in log
 

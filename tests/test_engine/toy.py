@@ -60,7 +60,7 @@ class ToyModel(BaseModel):
 
     def __init__(self, width: int = 6, shared_noise: bool = False, extra: bool = False):
         super().__init__(data_preprocessor=_Preprocessor())
-        self.inner = nn.Linear(4, width)
+        self.inner = nn.Linear(4, width, bias=False)  # Its gradient before a normalisation would be noise.
         self.norm = nn.BatchNorm1d(width)
         self.dropout = nn.Dropout(0.3)
         self.outer = nn.Linear(width, 1)
