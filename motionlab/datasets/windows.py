@@ -64,6 +64,11 @@ class WindowIndex:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def target_positions(self) -> np.ndarray:
+        """(M,) where among the L input frames the target frames are."""
+        return np.searchsorted(self.offsets, self.target_offsets)
+
     def gather(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of a batch of samples.
 

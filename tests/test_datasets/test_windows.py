@@ -39,6 +39,7 @@ def _all(index):
 def _assert_equals(index, samples):
     assert len(index) == len(samples)
     inputs, targets, clips = _all(index)
+    assert (inputs[:, index.target_positions] == targets).all()
     for position, (rows, target, clip) in enumerate(samples):
         assert inputs[position].tolist() == rows
         assert targets[position].tolist() == target
