@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as torch_dist
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -38,15 +39,15 @@ def _convert(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
 
 
 class CpuSyncBatchNorm(_BatchNorm):
-    """Batch normalisation whose training statistics span all processes, for tensors of any device.
+    """Batch normalisation whose training statistics span all processes, for tensors on the CPU.
 
     Input and output (N, C, ...). Equals ``nn.BatchNorm*d`` in eval mode and in a single process. With R processes
     that hold N_r rows each it gives the output, the gradients and the running statistics that one process gives on
     the N_1 + ... + N_R rows, up to float rounding; the N_r may differ. Half precision inputs are normalised in
-    float32.
+    float32. The work per process is done by PyTorch's own kernels.
 
     Statistics are merged as in Chan, Golub & LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
-    Sample Variances", 1979: no difference of large squares.
+    Sample Variances", 1979.
 
     Raises:
         ValueError: input of less than two dimensions, or one value per channel over all processes.
@@ -71,69 +72,76 @@ class CpuSyncBatchNorm(_BatchNorm):
             return super().forward(input)
         self._check_input_dim(input)
         x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input  # (N, C, ...)
-        with torch.no_grad():
-            mean, var, count = _global_statistics(x)  # (C,), (C,), ()
-            if count < 2:
-                raise ValueError('expected more than one value per channel when training, '
-                                 f'got shape {tuple(input.shape)} on each of {torch_dist.get_world_size()} processes')
-            self._track(mean, var, count)
-        y = _Normalize.apply(x, mean, torch.rsqrt(var + self.eps), count)  # (N, C, ...)
-        if self.affine:
-            shape = _channel_shape(x)
-            y = torch.addcmul(self.bias.view(shape), y, self.weight.view(shape))
-        return y.to(input.dtype)
+        mean, var, count = _global_statistics(x.detach())  # (C,), (C,), ()
+        if count < 2:
+            raise ValueError('expected more than one value per channel when training, '
+                             f'got shape {tuple(input.shape)} on each of {torch_dist.get_world_size()} processes')
+        self._track(mean, var, count)
+        mean, var = mean.to(x.dtype), var.to(x.dtype)
+        return _Normalize.apply(x, self.weight, self.bias, mean, var, count, self.eps).to(input.dtype)
 
+    @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
         if not self.track_running_stats:
             return
         self.num_batches_tracked.add_(1)
         # momentum=None asks for the plain average over all batches, as in nn.BatchNorm.
         momentum = 1.0 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
-        self.running_var.lerp_((var * (count / (count - 1))).to(self.running_var.dtype), momentum)
+        for running, new in ((self.running_mean, mean), (self.running_var, var * (count / (count - 1)))):
+            running.copy_(momentum * new + (1 - momentum) * running)
 
 
 class _Normalize(torch.autograd.Function):
-    """(x - mean) * invstd, where mean and invstd are functions of the x of all processes."""
+    """(x - mean) / sqrt(var + eps) * weight + bias, where mean and var are functions of the x of all processes.
+
+    Gradients of weight and bias are those of this process's rows; DDP averages them like all others.
+    """
 
     @staticmethod
-    def forward(ctx, x: Tensor, mean: Tensor, invstd: Tensor, count: Tensor) -> Tensor:
-        shape = _channel_shape(x)
-        normalized = (x - mean.view(shape)) * invstd.view(shape)  # (N, C, ...)
-        ctx.save_for_backward(normalized, invstd, count)
-        return normalized
+    def forward(ctx, x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, count: Tensor,
+                eps: float) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, var, count)
+        ctx.eps = eps
+        return F.batch_norm(x, mean, var, weight, bias, training=False, eps=eps)  # (N, C, ...)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        normalized, invstd, count = ctx.saved_tensors
-        dims, shape = _reduced_dims(grad), _channel_shape(grad)
-        sums = torch.stack([grad.sum(dims), (grad * normalized).sum(dims)])  # (2, C)
+        x, weight, mean, var, count = ctx.saved_tensors
+        # The kernel of eval mode takes mean and var for constants, which leaves out two terms of the gradient of x.
+        grad_x, dot, total = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, mean, var, None, None, False, ctx.eps, [True, True, True])  # (N, C, ...), (C,), (C,)
+        sums = torch.stack([dot, total]).double()  # (2, C): sum of grad * normalised x, and of grad
         torch_dist.all_reduce(sums)
-        mean_grad, mean_dot = (sums / count).unbind()  # (C,) each
-        grad = grad - mean_grad.view(shape) - normalized * mean_dot.view(shape)
-        return grad * invstd.view(shape), None, None, None
+        mean_dot, mean_grad = (sums / count).unbind()  # (C,) each
+        invstd = torch.rsqrt(var.double() + ctx.eps)
+        scale = invstd if weight is None else invstd * weight
+        slope = -mean_dot * invstd * scale
+        grad_x += _broadcast(-mean_grad * scale - mean * slope, x)
+        grad_x.addcmul_(x, _broadcast(slope, x))
+        if weight is None:
+            dot = total = None
+        return grad_x, dot, total, None, None, None, None
 
 
 def _global_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (C,), biased variance (C,) and number of values per channel () over all processes."""
-    dims, shape = _reduced_dims(x), _channel_shape(x)
-    count = x.new_tensor([x.numel() // x.shape[1]])  # (1,)
-    mean = x.sum(dims) / count.clamp(min=1)  # (C,)
-    spread = (x - mean.view(shape)).square().sum(dims)  # (C,) sum of squared deviations from the local mean
-    local = torch.cat([count, mean, spread])  # (1 + 2C,)
+    """Mean (C,), biased variance (C,) and number of values per channel () over all processes, in float64."""
+    channels = x.shape[1]
+    count = x.new_tensor([x.numel() // channels], dtype=torch.float64)  # (1,)
+    if count > 0:
+        mean, var = torch.batch_norm_update_stats(x, None, None, 0.0)  # (C,), (C,) of this process
+    else:
+        mean = var = x.new_zeros(channels)
+    local = torch.cat([count, mean.double(), var.double()])  # (1 + 2C,)
     gathered = [torch.empty_like(local) for _ in range(torch_dist.get_world_size())]
     torch_dist.all_gather(gathered, local)
-    counts, means, spreads = torch.stack(gathered).split([1, x.shape[1], x.shape[1]], dim=1)  # (R, 1), (R, C), (R, C)
+    counts, means, variances = torch.stack(gathered).split([1, channels, channels], dim=1)  # (R, 1), (R, C), (R, C)
     total = counts.sum()
     mean = (counts * means).sum(0) / total
-    var = (spreads + counts * (means - mean).square()).sum(0) / total
+    var = (counts * (variances + (means - mean).square())).sum(0) / total
     return mean, var, total
 
 
-def _reduced_dims(x: Tensor) -> list[int]:
-    return [dim for dim in range(x.dim()) if dim != 1]
-
-
-def _channel_shape(x: Tensor) -> list[int]:
-    return [1, -1] + [1] * (x.dim() - 2)
+def _broadcast(per_channel: Tensor, x: Tensor) -> Tensor:
+    """(C,) -> (1, C, 1, ...) in the precision of ``x``."""
+    return per_channel.to(x.dtype).view([1, -1] + [1] * (x.dim() - 2))
