@@ -80,9 +80,9 @@ def test_strided_form_computes_nothing_to_spare():
     seen = []
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
-            module.register_forward_hook(lambda _module, inputs, _output: seen.append(len(inputs[0])))
+            module.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].shape[2]))
     net(torch.randn(2, 27, 17, 2))
-    assert seen == [2 * positions for positions in (9, 3, 3, 1, 1)]
+    assert seen == [9, 3, 3, 1, 1]
 
 
 @pytest.mark.parametrize('frames', [27, 40])
@@ -95,6 +95,19 @@ def test_causal_skip_and_window_end_at_the_last_frame(frames):
     net(clip)[:, -1].square().sum().backward()
     touched = clip.grad.abs().sum(dim=(0, 2, 3)).nonzero().flatten().tolist()
     assert touched == [frames - 3, frames - 2, frames - 1]
+
+
+def test_statistics_of_large_batches_are_precise():
+    """torch sums (N, C) in float32 and (N, C, T) in float64: in the first, large batches would lose digits."""
+    torch.manual_seed(0)
+    double = TCN(channels=16, kernel_sizes=(3, 3), dropout=0.0).double()
+    single = TCN(channels=16, kernel_sizes=(3, 3), dropout=0.0)
+    single.load_state_dict(double.state_dict())
+    x = 1 + torch.randn(4000, 9, 17, 2)
+    double(x.double())
+    single(x)
+    found, expected = single.expand.norm.running_mean.double(), double.expand.norm.running_mean
+    torch.testing.assert_close(found, expected, atol=5e-8, rtol=0)
 
 
 def test_published_size():

@@ -15,8 +15,8 @@ from motionlab.utils import ConfigError, DataError
 class _ConvNorm(nn.Module):
     """Convolution over time, batch norm, ReLU, dropout.
 
-    Runs as one matrix product per call on frames that lie one after the other in memory: on a CPU training is three
-    times as fast as with ``conv1d``. The weight keeps the shape of ``nn.Conv1d``, (out, in, kernel).
+    Runs as one matrix product per call on frames that lie one after the other in memory: on a CPU training is nearly
+    three times as fast as with ``conv1d``. The weight keeps the shape of ``nn.Conv1d``, (out, in, kernel).
     """
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int, dropout: float, bn_momentum: float):
@@ -34,7 +34,8 @@ class _ConvNorm(nn.Module):
             length = x.shape[1] - (kernel_size - 1) * dilation
             taps = torch.cat([x[:, i * dilation:i * dilation + length] for i in range(kernel_size)], dim=-1)
         x = F.linear(taps, self.conv.weight.transpose(1, 2).flatten(1))                    # (B, T', ch)
-        x = self.norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        # On (N, ch) torch sums a whole batch in float32, which costs two digits of the gradients.
+        x = self.norm(x.transpose(1, 2)).transpose(1, 2)
         return self.dropout(F.relu(x))
 
 
