@@ -19,6 +19,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -137,7 +138,11 @@ def _open_pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | Non
     # Each worker uses one core: threads inside them would only compete.
     for variable in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
         os.environ[variable] = '1'
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context('spawn'), initializer=_one_thread)
+    # Forked workers need not import everything again (seconds each), where forking is safe.
+    context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    pool.submit(os.getpid).result()  # All workers start here, before the progress bar has a thread.
+    return pool
 
 
 def _one_thread() -> None:

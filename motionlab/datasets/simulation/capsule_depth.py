@@ -89,7 +89,9 @@ def body_capsules(joints_m: np.ndarray) -> BodyCapsules:
     scale = float(np.median(leg)) / _REFERENCE_LEG_M
     up = _unit(j[:, 10] - j[:, 8])
     # Human3.6M's head joint is inside the forehead: the crown is 6 cm above it, the chin 17 cm below (head height .23).
-    brow, jaw = j[:, 10] - 0.025 * scale * up, j[:, 10] - 0.085 * scale * up
+    # The middle of the head lies 3 cm before the line from thorax to head, towards the nose.
+    forward = 0.03 * scale * _unit(j[:, 9] - (j[:, 8] + j[:, 10]) / 2)
+    brow, jaw = (j[:, 10] + forward - down * scale * up for down in (0.025, 0.085))
     hands = [j[:, w] + _HAND_M * scale * _unit(j[:, w] - j[:, e]) for w, e in ((13, 12), (16, 15))]
 
     def mix(a: int, b: int, part: float) -> np.ndarray:
