@@ -10,6 +10,7 @@ import torch
 from motionlab.body.cameras import Camera, camera_to_world, project
 from motionlab.datasets.lifting_annotation import load_lifting_annotation
 from motionlab.datasets.mocap.motion_file import save_motion
+from motionlab.datasets.simulation import lifting_clip
 from motionlab.datasets.simulation.depth_noise import DepthNoiseConfig
 from motionlab.datasets.simulation.detection import DetectionConfig
 from motionlab.datasets.simulation.lifting_clip import SimulationConfig, annotation_rows, camera_rows, simulate_clip
@@ -82,6 +83,15 @@ def test_exact_map_measures_the_surface_of_visible_joints(joints):
         gap = (view.points_m[..., 2] - view.statistics.median)[~view.occluded & view.visible]
         assert np.quantile(gap, 0.02) > -0.02 and np.quantile(gap, 0.98) < 0.2
         assert view.occluded.any() and not view.occluded.all()
+
+
+def test_pieces_of_a_clip_do_not_show(joints, monkeypatch):
+    config = replace(CONFIG, depth_noise=QUIET_DEPTH, detection=QUIET_DETECTOR)
+    whole = simulate_clip('toy', joints, 30.0, 0, config)
+    monkeypatch.setattr(lifting_clip, '_CHUNK', 4)
+    for view, other in zip(whole, simulate_clip('toy', joints, 30.0, 0, config)):
+        np.testing.assert_array_equal(view.occluded, other.occluded)
+        np.testing.assert_allclose(view.statistics.quantiles, other.statistics.quantiles, rtol=1e-5)
 
 
 def test_name_and_seed_decide_everything(joints):

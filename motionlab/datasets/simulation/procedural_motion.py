@@ -15,8 +15,9 @@ import torch
 from motionlab.body import SMPLX_22, forward_kinematics, global_to_local
 from motionlab.body.kinematics import Y_UP_TO_Z_UP
 from motionlab.body.rotations import rotmat_to_rotvec
-from motionlab.datasets.simulation.procedural_actions import ACTIONS, Targets
+from motionlab.datasets.simulation.procedural_actions import ACTIONS
 from motionlab.datasets.simulation.procedural_body import Body, make_body, rotation, two_bone_ik
+from motionlab.datasets.simulation.procedural_targets import Targets
 
 _DOWN = np.array([0., -1., 0.])
 _LEFT = np.array([1., 0., 0.])
