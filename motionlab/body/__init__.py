@@ -1,5 +1,6 @@
 """Skeletons, rotations, kinematics, cameras: the maths of bodies, without any registry but BODY_MODELS."""
 
+from motionlab.body.cameras import Camera, camera_to_world, in_image, project, undistort, world_to_camera
 from motionlab.body.kinematics import (
     amass_motion_joints,
     forward_kinematics,
@@ -9,5 +10,6 @@ from motionlab.body.kinematics import (
 )
 from motionlab.body.skeletons import COCO_17, H36M_17, SMPLX_22, Skeleton, coco_to_h36m
 
-__all__ = ['COCO_17', 'H36M_17', 'SMPLX_22', 'Skeleton', 'amass_motion_joints', 'coco_to_h36m', 'forward_kinematics',
-           'global_to_local', 'local_to_global', 'smplx22_to_h36m17']
+__all__ = ['COCO_17', 'H36M_17', 'SMPLX_22', 'Camera', 'Skeleton', 'amass_motion_joints', 'camera_to_world',
+           'coco_to_h36m', 'forward_kinematics', 'global_to_local', 'in_image', 'local_to_global', 'project',
+           'smplx22_to_h36m17', 'undistort', 'world_to_camera']
