@@ -11,7 +11,7 @@ from motionlab.utils import DataError
 KEYPOINTS_PX = 'keypoints_px'          # (B, F, K, 2) float32, image x and y in pixels
 CONFIDENCE = 'confidence'              # (B, F, K) float32, detector confidence, clipped to [0, 1]
 DEPTH_M = 'depth_m'                    # (B, F, K) float32, monocular depth at the joint in metres
-KEYPOINTS_VALID = 'keypoints_valid'    # (B, F, K) bool, False where the detector or the depth map gave nothing
+KEYPOINTS_VALID = 'keypoints_valid'    # (B, F, K) bool, False where the detector gave nothing; unknown depth is 0
 IMAGE_SIZE_PX = 'image_size_px'        # (B, 2) float32, width and height
 TARGET_M = 'target_m'                  # (B, M, K, 3) float32, absolute joints in camera axes, metres
 TARGET_VISIBLE = 'target_visible'      # (B, M, K) bool, joints that count in losses and metrics
