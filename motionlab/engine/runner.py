@@ -3,12 +3,9 @@
 import copy
 import os
 import os.path as osp
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import cached_property, partial
-from pathlib import Path
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, ClassVar
 
 import mmengine
@@ -27,10 +24,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from motionlab.engine import checkpoint as files
-from motionlab.engine import train_state
+from motionlab.engine import data_loading, train_state, work_dir
 from motionlab.engine.launch import setup_distributed
 from motionlab.engine.sync_bn import convert_sync_batchnorm
-from motionlab.registry import FUNCTIONS, RUNNERS
+from motionlab.registry import RUNNERS
 from motionlab.utils import CheckpointError, ConfigError
 from motionlab.version import __version__
 
@@ -163,14 +160,7 @@ class MotionRunner(Runner):
     def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None,
                          diff_rank_seed: bool = False) -> DataLoader:
         """Build a dataloader for datasets that return whole batches (``__getitems__``)."""
-        if isinstance(dataloader, dict):
-            collate = dict(dataloader.get('collate_fn') or dict(type='batch_collate'))
-            if isinstance(collate['type'], str):  # MMEngine would look in its own registry only.
-                collate['type'] = FUNCTIONS.get(collate['type'])
-            dataloader = {**dataloader, 'collate_fn': collate}
-        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-        loader.worker_init_fn = partial(_start_worker, loader.worker_init_fn)
-        return loader
+        return data_loading.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build :class:`EpochLoop` or :class:`IterLoop`."""
@@ -241,43 +231,26 @@ class MotionRunner(Runner):
             self.call_hook('release')
             self._release_workers()
 
-    def _release_workers(self) -> None:
-        # Left to the garbage collector, persistent workers go in an order that costs five seconds each.
-        for loop in (self._train_loop, self._val_loop):
-            for loader in getattr(loop, 'loaders', None) or [getattr(loop, 'dataloader', None)]:
-                if isinstance(loader, DataLoader):
-                    loader._iterator = None
-
     @property
     def mode(self) -> str:
         """``fresh``, ``finetune`` or ``resume``."""
         return 'resume' if self._resume else 'finetune' if self._load_from else 'fresh'
 
     def _claim_work_dir(self) -> None:
-        taken = files.has_checkpoints(self.work_dir)
-        if taken and self.mode != 'resume' and not self.cfg.get('overwrite', False):
-            raise ConfigError(
-                f'{self.work_dir} holds the checkpoints of an earlier run. Continue it with resume=True (--resume), '
-                'choose another work_dir (--work-dir), or set overwrite=True (--cfg-options overwrite=True), which '
-                'moves the earlier run aside.')
-        barrier()  # Nobody looks into the folder after this; one process changes it.
+        if self.mode != 'resume':
+            work_dir.check_free(self.work_dir, overwrite=self.cfg.get('overwrite', False))
+        barrier()  # All have looked; now one process may change the folder.
         if is_main_process():
-            if taken and self.mode != 'resume':
-                self._move_aside()
-            for name in files.remove_leftovers(self.work_dir):
-                self.logger.info(f'Removed {name}, left by an interrupted write.')
-            files.write_atomically(osp.join(self.work_dir, 'config.py'),
-                                   lambda file: file.write(self.cfg_text.encode()))
+            if self.mode != 'resume' and files.has_checkpoints(self.work_dir):
+                aside = work_dir.move_aside(self.work_dir, self.timestamp)
+                self.logger.info(f'Moved the earlier run to {aside}.')
+            work_dir.take_over(self.work_dir, self.cfg_text, self.logger)
         barrier()
 
-    def _move_aside(self) -> None:
-        work_dir = Path(self.work_dir)
-        aside = work_dir.with_name(f'{work_dir.name}.{self.timestamp}.old')
-        os.rename(work_dir, aside)
-        Path(self._log_dir).mkdir(parents=True)
-        for log in (aside / 'logs').glob(f'{self.timestamp}*'):
-            os.rename(log, Path(self._log_dir) / log.name)  # The file is open; it goes on in its new place.
-        self.logger.info(f'Moved the earlier run to {aside}.')
+    def _release_workers(self) -> None:
+        for loop in (self._train_loop, self._val_loop):
+            if isinstance(loop, BaseLoop):
+                data_loading.release_workers(getattr(loop, 'loaders', [loop.dataloader]))
 
     # ---- checkpoints ------------------------------------------------------------------------------------------
 
@@ -376,7 +349,7 @@ class MotionRunner(Runner):
         self.train_loop.restore(saved['meta'])
         self._restore_seed(saved['meta']['seed'])
         train_state.restore_message_hub(self.message_hub, saved['message_hub'])
-        self._restore_optimizer(saved['optimizer'], filename)
+        train_state.restore_optimizer(self.optim_wrapper, saved['optimizer'], filename, self.logger)
         train_state.restore_schedulers(self.flat_param_schedulers(), saved['param_schedulers'],
                                        len(self.train_loop.dataloader), self.logger)
         if 'accumulated_grads' in saved:
@@ -396,35 +369,3 @@ class MotionRunner(Runner):
         self._randomness_cfg.update(seed=seed)
         self.set_randomness(**self._randomness_cfg)
         self.train_loop.stream.sampler.seed = seed
-
-    def _restore_optimizer(self, state: dict, filename: str) -> None:
-        configured = [group.get('initial_lr', group['lr']) for group in self.optim_wrapper.param_groups]
-        try:
-            self.optim_wrapper.load_state_dict(state)
-        except (ValueError, KeyError) as error:
-            raise CheckpointError(f'{filename}: its optimizer does not fit the one of the config: {error}') from error
-        restored = [group.get('initial_lr', group['lr']) for group in self.optim_wrapper.param_groups]
-        if configured != restored:
-            shown = [f'{old:g} -> {new:g}' for old, new in zip(restored, configured, strict=True) if old != new][:4]
-            self.logger.warning(f'optimizer.lr differs from the checkpoint ({", ".join(shown)}), whose learning rates '
-                                'are kept. To train with another one, start a new run with load_from.')
-
-
-def _start_worker(init_worker: Callable[[int], None] | None, worker_id: int) -> None:
-    """Leave it to the main process to answer signals that schedulers send to every process of a job.
-
-    A worker that died of one would take training down before its checkpoint is written. Only a SIGTERM from the main
-    process itself ends a worker.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-    threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
-    if init_worker is not None:
-        init_worker(worker_id)
-
-
-def _obey_parent(parent: int) -> None:
-    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
-        pass
-    os._exit(0)

@@ -41,6 +41,24 @@ def restore_message_hub(hub: MessageHub, packed: dict[str, Any]) -> None:
     hub.update_info_dict(packed['info'])
 
 
+def restore_optimizer(optim_wrapper: OptimWrapper, state: dict, source: str, logger: MMLogger) -> None:
+    """Restore the optimizer with the learning rates it had; a different one in the config is reported.
+
+    Raises:
+        CheckpointError: other parameter groups.
+    """
+    configured = [group.get('initial_lr', group['lr']) for group in optim_wrapper.param_groups]
+    try:
+        optim_wrapper.load_state_dict(state)
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f'{source}: its optimizer does not fit the one of the config: {error}') from error
+    restored = [group.get('initial_lr', group['lr']) for group in optim_wrapper.param_groups]
+    if configured != restored:
+        shown = [f'{old:g} -> {new:g}' for old, new in zip(restored, configured, strict=True) if old != new][:4]
+        logger.warning(f'optimizer.lr differs from the checkpoint ({", ".join(shown)}), whose learning rates are kept. '
+                       'To train with another one, start a new run with load_from.')
+
+
 def pack_scheduler(scheduler: _ParamScheduler) -> dict[str, Any]:
     """The progress of a parameter scheduler, and its settings to compare with at resume."""
     state = scheduler.state_dict()
@@ -112,7 +130,7 @@ def gather_gradients(model: nn.Module) -> list[dict[str, Tensor]] | None:
     Every rank must call this.
     """
     own = {name: param.grad for name, param in model.named_parameters() if param.grad is not None}
-    gathered = {name: gather(grad.contiguous(), dst=0) for name, grad in own.items()}
+    gathered = {name: [each.cpu() for each in gather(grad.contiguous(), dst=0)] for name, grad in own.items()}
     if get_rank() != 0:
         return None
     return [{name: grads[rank] for name, grads in gathered.items()} for rank in range(get_world_size())]
@@ -122,6 +140,7 @@ def restore_gradients(model: nn.Module, packed: list[dict[str, Tensor]], logger:
     """Give each rank its gradients back; with another number of ranks every rank gets their mean."""
     if len(packed) == get_world_size():
         mine = packed[get_rank()]
+        logger.info('The gradients of the accumulation under way are restored too: nothing is lost.')
     else:
         logger.warning(f'The checkpoint was saved by {len(packed)} processes in the middle of a gradient accumulation; '
                        f'{get_world_size()} processes go on with the mean of their gradients.')

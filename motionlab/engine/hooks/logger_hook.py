@@ -1,5 +1,6 @@
 """Log to the terminal, ``logs/scalars.json`` and TensorBoard."""
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import LoggerHook as MMLoggerHook
 from torch import Tensor
 
@@ -24,3 +25,8 @@ class LoggerHook(MMLoggerHook):
         if self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(runner.train_dataloader, batch_idx):
             runner.call_hook('flush_scalars')
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def after_test_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Log the results and write them to ``logs/<timestamp>.json``, once."""
+        if is_main_process():
+            super().after_test_epoch(runner, metrics)
