@@ -1,8 +1,10 @@
 """Mixed precision training on the CPU and the GPU."""
 
+import logging
 from contextlib import contextmanager
 
 import torch
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -40,6 +42,9 @@ class AutocastOptimWrapper(OptimWrapper):
         super().__init__(optimizer, accumulative_counts=accumulative_counts, clip_grad=clip_grad)
         self.dtype = _DTYPES[dtype]
         self.device_type = optimizer.param_groups[0]['params'][0].device.type
+        if self.device_type == 'cpu' and torch.backends.cpu.get_cpu_capability() in ('DEFAULT', 'NO AVX', 'AVX2'):
+            print_log(f'This CPU has no {dtype} arithmetic: mixed precision will be slower than float32 here.',
+                      logger='current', level=logging.WARNING)
         self.loss_scaler = torch.amp.GradScaler(self.device_type) if self.dtype is torch.float16 else None
 
     @contextmanager

@@ -46,6 +46,7 @@ def test_pth_has_the_weights_asked_for_and_nothing_else(options, expected, check
 def test_safetensors_keeps_meta_in_its_header(checkpoint, tmp_path, capsys):
     path = run(checkpoint, tmp_path / 'lifter.safetensors', '--raw', capsys=capsys)
     assert re.fullmatch(r'lifter-[0-9a-f]{8}_\d{8}\.safetensors', path.name)
+    assert path.stat().st_mode == checkpoint.stat().st_mode
     with safe_open(path, 'pt') as file:
         assert file.get_tensor('a').tolist() == [0.0, 0.0]
         assert file.get_tensor('c').tolist() == [0.0, 1.0, 2.0]

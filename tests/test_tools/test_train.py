@@ -88,6 +88,12 @@ def test_scaling_the_learning_rate_needs_a_base(tmp_path):
 def test_pictures(tmp_path):
     with pytest.raises(ConfigError, match='no PoseVisualizationHook'):
         build(write_toy_config(tmp_path), '--show-dir', 'pictures')
+    config = write_toy_config(tmp_path)
+    config.write_text(config.read_text() + "\ncustom_hooks = [dict(type='PoseVisualizationHook', enable=False)]\n")
+    options = ['--show-dir', 'pictures', '--interval', '7', '--wait-time', '0.5']
+    assert build(config, *options).custom_hooks == [dict(
+        type='PoseVisualizationHook', enable=True, show=False, interval=7, wait_time=0.5, out_dir='pictures')]
+    assert build(config).custom_hooks[0].enable is False
 
 
 def test_run_resume_finetune_overwrite(toy, tmp_path, monkeypatch):

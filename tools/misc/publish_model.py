@@ -8,6 +8,7 @@ import argparse
 import datetime
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -69,6 +70,7 @@ def publish(in_file: str, out_file: str, save_keys: list[str] | None, raw: bool)
     else:
         kept = {key: checkpoint[key] for key in save_keys}
         torch.save({**kept, 'state_dict': weights}, unfinished)
+    shutil.copymode(in_file, unfinished)  # safetensors lets nobody else read what it writes.
     digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()[:_DIGITS]
     final = out.with_name(f'{out.stem}-{digest}_{datetime.date.today():%Y%m%d}{out.suffix}')
     return unfinished.replace(final)
