@@ -25,6 +25,9 @@ def build_dataloader(dataloader: DataLoader | dict, seed: int | None, diff_rank_
         if isinstance(collate['type'], str):  # MMEngine would look in its own registry only.
             collate['type'] = FUNCTIONS.get(collate['type'])
         dataloader = {**dataloader, 'collate_fn': collate}
+        if not dataloader.get('num_workers'):  # So that num_workers=0 on the command line is enough.
+            dataloader = {key: value for key, value in dataloader.items()
+                          if key not in ('persistent_workers', 'prefetch_factor')}
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
     loader.worker_init_fn = partial(_start_worker, loader.worker_init_fn)
     return loader
