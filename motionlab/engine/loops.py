@@ -36,12 +36,15 @@ class TrainStream:
             raise ConfigError(
                 f'train_dataloader.sampler: found {type(sampler).__name__}, expected ResumableSampler with '
                 f"round_up=True: write sampler=dict(type='ResumableSampler', shuffle=True).")
-        if len(dataloader) == 0:
-            raise ConfigError(f'train_dataloader: {len(sampler)} samples on this rank do not fill one batch of '
-                              f'{dataloader.batch_sampler.batch_size}: lower batch_size or set drop_last=False.')
         self.dataloader, self.sampler = dataloader, sampler
         self.batch_size = dataloader.batch_sampler.batch_size
         self.global_batch_size = self.batch_size * get_world_size()
+        if dataloader.batch_sampler.drop_last and not endless:
+            # What is dropped follows from the global batch, or an epoch would depend on the number of ranks.
+            sampler.cut_to -= sampler.num_samples % self.global_batch_size
+        if len(dataloader) == 0:
+            raise ConfigError(f'train_dataloader: {sampler.num_samples} samples do not fill one batch of '
+                              f'{self.global_batch_size} over all ranks: lower batch_size or set drop_last=False.')
         sampler.endless = endless
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, dict]]:

@@ -4,6 +4,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from motionlab.datasets.samplers import ResumableSampler
+from motionlab.engine import loops
 from motionlab.utils import DataError
 
 
@@ -90,3 +91,18 @@ def test_works_with_batched_fetching_and_persistent_workers():
 def test_an_empty_dataset_is_an_error():
     with pytest.raises(DataError, match='found 0, expected at least one sample'):
         ResumableSampler([], seed=0)
+
+
+@pytest.mark.parametrize('size', [31, 32, 33, 47])
+def test_dropped_last_batches_do_not_depend_on_the_number_of_ranks(size, monkeypatch):
+    epochs = {}
+    for world in (1, 2, 4):
+        monkeypatch.setattr(loops, 'get_world_size', lambda world=world: world)
+        ranks = []
+        for rank in range(world):
+            made = sampler(size=size, rank=rank, world=world)
+            loader = DataLoader(range(size), batch_size=16 // world, sampler=made, drop_last=True)
+            ranks.append([batch.tolist() for _, batch in loops.TrainStream(loader, endless=False).batches(0, 0)])
+            assert len(loader) == len(ranks[-1]) == size // 16
+        epochs[world] = [sorted(chain(*parts)) for parts in zip(*ranks)]
+    assert epochs[1] == epochs[2] == epochs[4]

@@ -83,7 +83,7 @@ def test_sets_need_different_names(tmp_path, names):
      'found DefaultSampler, expected ResumableSampler'),
     (lambda cfg: cfg.train_dataloader.sampler.update(round_up=False), 'expected ResumableSampler with round_up=True'),
     (lambda cfg: cfg.train_dataloader.update(batch_size=50, drop_last=True),
-     '22 samples on this rank do not fill one batch of 50'),
+     '22 samples do not fill one batch of 50 over all ranks'),
     (lambda cfg: cfg.param_scheduler[1].update(by_epoch=True), 'CosineAnnealingLR has by_epoch=True'),
     (lambda cfg: cfg.default_hooks.checkpoint.update(by_epoch=True), r'CheckpointHook\.by_epoch: found True'),
 ])

@@ -1,6 +1,7 @@
 # Real motion capture seen by virtual cameras: trained on bandai2, tested on it and on two sets never trained on.
 # tools/dataset_converters/{mocap_to_amass,amass_to_lifting}.py write these files.
 train_dataloader = dict(
+    drop_last=True,
     batch_size=1024,
     num_workers=2,
     persistent_workers=True,

@@ -1,6 +1,7 @@
 # Procedural motion seen by virtual cameras; `procedural_shifted` has other bodies, cameras and speeds.
 # tools/dataset_converters/{generate_motion,amass_to_lifting}.py write these files.
 train_dataloader = dict(
+    drop_last=True,
     batch_size=256,
     num_workers=0,
     sampler=dict(type='ResumableSampler', shuffle=True),

@@ -18,8 +18,8 @@ class ResumableSampler(Sampler[int]):
     """Indices of one rank, in an order that follows from (seed, epoch) alone.
 
     With batches of B on R ranks, global batch i is ``order[i*R*B:(i+1)*R*B]`` and rank r holds its rows ``r::R``:
-    every number of ranks sees the same global batches. The training loops set :attr:`epoch`, :attr:`start` and
-    :attr:`endless`; a plain iteration yields one epoch.
+    every number of ranks sees the same global batches. The training loops set :attr:`epoch`, :attr:`start`,
+    :attr:`cut_to` and :attr:`endless`; a plain iteration yields one epoch.
 
     Args:
         dataset: Anything with a length.
@@ -43,13 +43,14 @@ class ResumableSampler(Sampler[int]):
         self.round_up = round_up
         self.epoch = 0
         self.start = 0  # Samples of this rank that the next iteration leaves out; then 0 again.
+        self.cut_to = self.num_samples  # Samples of all ranks in one epoch, the first of its order.
         self.endless = False  # Go on with the next epoch's order, batches spanning both, without end.
 
     def __len__(self) -> int:
         """Samples of this rank in a whole epoch, wherever the next iteration starts."""
         if self.round_up:
-            return -(-self.num_samples // self.world_size)
-        return len(range(self.rank, self.num_samples, self.world_size))
+            return -(-self.cut_to // self.world_size)
+        return len(range(self.rank, self.cut_to, self.world_size))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next iteration; called by MMEngine's ``DistSamplerSeedHook`` too."""
@@ -60,7 +61,7 @@ class ResumableSampler(Sampler[int]):
         return self._endless(start) if self.endless else self._one_epoch(start)
 
     def _one_epoch(self, start: int) -> Iterator[int]:
-        order = self._order(self.epoch)  # (N,)
+        order = self._order(self.epoch)[:self.cut_to]  # (N,)
         if self.round_up:
             total = len(self) * self.world_size
             order = order.repeat(-(-total // len(order)))[:total]
