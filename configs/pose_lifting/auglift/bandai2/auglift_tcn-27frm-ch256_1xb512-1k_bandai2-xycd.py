@@ -3,7 +3,7 @@ _base_ = [
     '../../../_base_/default_runtime.py',
     '../../../_base_/datasets/lifting_mocap.py',
     '../../../_base_/models/lifting_tcn.py',
-    '../../../_base_/schedules/lifting_2k.py',
+    '../../../_base_/schedules/lifting_1k.py',
 ]
 
 model = dict(backbone=dict(channels=256, dropout=0.1))
