@@ -20,6 +20,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -140,13 +141,20 @@ def _open_pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | Non
         os.environ[variable] = '1'
     # Forked workers need not import everything again (seconds each), where forking is safe.
     context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     pool.submit(os.getpid).result()  # All workers start here, before the progress bar has a thread.
     return pool
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Without this a worker would wait for work for ever after its parent was killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _work(job: Job, item: tuple[MotionClip, str]) -> ShardSummary:
@@ -180,7 +188,7 @@ def print_summary(records: dict[str, dict | None]) -> None:
             f'{counts.get("error_px", 0) / (joints - counts.get("outside", 0) or 1):.1f}',
             f'{record["seconds"] / 60:.1f}')
     console = Console()
-    console.width = max(console.width, 110)  # Numbers must survive a narrow terminal or a log file.
+    console.width = max(console.width, 120)  # Numbers must survive a narrow terminal or a log file.
     console.print(table)
     for reason in reasons:
         console.print(f'skipped {reason}', markup=False)
