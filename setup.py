@@ -15,7 +15,7 @@ setup(
     python_requires='>=3.11',
     packages=find_packages(include=['motionlab', 'motionlab.*']),
     install_requires=[
-        'torch>=2.4',
+        'torch>=2.5',
         'mmengine>=0.10.7',
         'numpy>=1.26',
         'scipy>=1.11',

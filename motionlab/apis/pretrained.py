@@ -48,7 +48,7 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str) ->
     Sizes are read off the shapes. The file is read without executing anything in it.
 
     Args:
-        source: ``'videopose3d'`` or ``'mmpose_tcn'``.
+        source: ``'videopose3d'`` or ``'mmpose-tcn'``.
         path: The file as published (VideoPose3D: ``{epoch, lr, ..., model_pos}``), or a bare ``state_dict``.
         hints: What shapes do not tell, with the published defaults. Both sources: ``causal=False``,
             ``num_joints=17``, ``third_is_depth=False``.

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 
+import torch
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -28,6 +29,8 @@ def build_dataloader(dataloader: DataLoader | dict, seed: int | None, diff_rank_
         if not dataloader.get('num_workers'):  # So that num_workers=0 on the command line is enough.
             dataloader = {key: value for key, value in dataloader.items()
                           if key not in ('persistent_workers', 'prefetch_factor')}
+        if dataloader.get('pin_memory') and not torch.cuda.is_available():
+            dataloader = {**dataloader, 'pin_memory': False}  # Only copies to a GPU gain from it; torch would warn.
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
     loader.worker_init_fn = partial(_start_worker, loader.worker_init_fn)
     return loader

@@ -58,7 +58,7 @@ def test_every_published_key_is_matched(shared_dir, tmp_path, case):
     shapes = json.loads((shared_dir / 'reference/auglift/checkpoint_keys.json').read_text())[case]
     state = {key: torch.zeros(shape, dtype=torch.half if shape else torch.long) for key, shape in shapes.items()}
     torch.save({'state_dict': state}, tmp_path / 'file.pth')
-    conversion = convert('videopose3d' if case.startswith('video') else 'mmpose_tcn', tmp_path / 'file.pth')
+    conversion = convert('videopose3d' if case.startswith('video') else 'mmpose-tcn', tmp_path / 'file.pth')
     assert (len(conversion.matched), conversion.dropped, conversion.missing) == (len(shapes), [], [])
     model = conversion.model
     if case != 'auglift_simplebaseline_xycd':
@@ -84,7 +84,7 @@ def test_mmpose_names_give_the_same_network(tmp_path):
     x = torch.randn(2, 50, 17, 2)
     with torch.no_grad():
         theirs = load_pretrained('videopose3d', tmp_path / 'a.bin')(x)
-        torch.testing.assert_close(load_pretrained('mmpose_tcn', tmp_path / 'b.pth')(x), theirs, atol=0, rtol=0)
+        torch.testing.assert_close(load_pretrained('mmpose-tcn', tmp_path / 'b.pth')(x), theirs, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize('wrap', [

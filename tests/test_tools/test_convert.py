@@ -49,4 +49,4 @@ def test_unknown_sources_and_options_are_usage_errors(tmp_path, capsys):
         with pytest.raises(SystemExit) as stopped:
             tool.main(argv)
         assert stopped.value.code == 2
-    assert 'mmpose_tcn' in capsys.readouterr().err
+    assert 'mmpose-tcn' in capsys.readouterr().err

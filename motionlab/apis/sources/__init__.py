@@ -35,7 +35,7 @@ class Source:
 
 SOURCES: dict[str, Source] = {
     'videopose3d': Source('videopose3d:convert', containers=('model_pos', 'state_dict')),
-    'mmpose_tcn': Source('videopose3d:convert_mmpose', containers=('state_dict',)),
+    'mmpose-tcn': Source('videopose3d:convert_mmpose', containers=('state_dict',)),
 }
 
 
