@@ -136,7 +136,7 @@ def test_files_that_do_not_fit_name_file_and_reason(tmp_path, state, message):
 
 
 def test_unknown_source_and_hint(tmp_path):
-    with pytest.raises(ConfigError, match=r"'videopose'.*mmpose_tcn.*videopose3d"):
+    with pytest.raises(ConfigError, match=r"'videopose'.*mmpose-tcn.*videopose3d"):
         load_pretrained('videopose', tmp_path / 'x')
     with pytest.raises(ConfigError, match=r'no hint causl; .*causal.*num_joints'):
         load_pretrained('videopose3d', tmp_path / 'x', causl=True)
