@@ -130,4 +130,5 @@ def test_one_process_equals_plain_batchnorm():
     plain, batches = make_net(), make_batches()
     expected = train(plain, batches, slice(None))
     found = train(convert_sync_batchnorm(make_net()), batches, slice(None))
-    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-12, atol=1e-12, msg=lambda m, k=key: f'{k}: {m}')

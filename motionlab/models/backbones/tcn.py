@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motionlab.models.layers import BatchDropout
+from motionlab.models.layers import BatchDropout, PreciseBatchNorm1d, precise_linear
 from motionlab.registry import BACKBONES
 from motionlab.utils import ConfigError, DataError
 
@@ -22,7 +22,7 @@ class _ConvNorm(nn.Module):
     def __init__(self, in_channels: int, channels: int, kernel_size: int, dropout: float, bn_momentum: float):
         super().__init__()
         self.conv = nn.Conv1d(in_channels, channels, kernel_size, bias=False)
-        self.norm = nn.BatchNorm1d(channels, momentum=bn_momentum)
+        self.norm = PreciseBatchNorm1d(channels, momentum=bn_momentum)
         self.dropout = BatchDropout(dropout)
 
     def forward(self, x: Tensor, strided: bool = False, dilation: int = 1) -> Tensor:
@@ -33,8 +33,7 @@ class _ConvNorm(nn.Module):
         else:
             length = x.shape[1] - (kernel_size - 1) * dilation
             taps = torch.cat([x[:, i * dilation:i * dilation + length] for i in range(kernel_size)], dim=-1)
-        x = F.linear(taps, self.conv.weight.transpose(1, 2).flatten(1))                    # (B, T', ch)
-        # On (N, ch) torch sums a whole batch in float32, which costs two digits of the gradients.
+        x = precise_linear(taps, self.conv.weight.transpose(1, 2).flatten(1))              # (B, T', ch)
         x = self.norm(x.transpose(1, 2)).transpose(1, 2)
         return self.dropout(F.relu(x))
 

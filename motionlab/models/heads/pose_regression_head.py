@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from motionlab.models.layers import precise_linear
 from motionlab.registry import HEADS, MODELS
 
 
@@ -29,7 +30,8 @@ class PoseRegressionHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, in_channels) -> (B, T, num_joints, 3) in network space, float32."""
         with torch.autocast(features.device.type, enabled=False):
-            return self.fc(features.float()).unflatten(-1, (self.num_joints, self.out_channels))
+            out = precise_linear(features.float(), self.fc.weight, self.fc.bias)           # (B, T, num_joints * 3)
+            return out.unflatten(-1, (self.num_joints, self.out_channels))
 
     def loss(self, features: Tensor, target: Tensor, weight: Tensor | None = None) -> dict[str, Tensor]:
         """Losses of the prediction from ``features`` (B,T,ch) against ``target`` (B,T,K,3) with ``weight`` (B,T,K)."""

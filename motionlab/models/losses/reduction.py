@@ -18,8 +18,10 @@ def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     Returns:
         ()
     """
-    total = weight.sum().detach()
+    # In float64, so that the result does not depend on how the rows are shared out.
+    total = weight.sum(dtype=torch.float64).detach()
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(total)
         total = total / dist.get_world_size()
-    return (weight * values).sum() / total.clamp(min=torch.finfo(values.dtype).tiny)
+    mean = (weight * values).sum(dtype=torch.float64) / total.clamp(min=torch.finfo(values.dtype).tiny)
+    return mean.to(values.dtype)
