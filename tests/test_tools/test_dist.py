@@ -40,7 +40,7 @@ def bash(script: str, *args: object, cwd, **env: str) -> subprocess.CompletedPro
 def runs(tmp_path_factory):
     """The folder of the config, and in it the work dirs ``one`` and ``two`` of one and of two processes."""
     folder = tmp_path_factory.mktemp('dist')
-    config = write_lifting_config(folder)
+    config = write_lifting_config(folder, epochs=8)
     # Not from the repository: the script must find its own place, the config that of the caller.
     script = ['bash', TOOLS / 'dist_train.sh', config.name, '2', '--work-dir', 'two', *HALF_BATCH]
     two = subprocess.Popen(script, cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE,
@@ -54,8 +54,8 @@ def runs(tmp_path_factory):
 
 
 def test_same_weights(runs):
-    one, two = (torch.load(runs / name / 'epoch_2.pth') for name in ('one', 'two'))
-    assert one['meta']['iter'] == two['meta']['iter'] == 10
+    one, two = (torch.load(runs / name / 'epoch_8.pth') for name in ('one', 'two'))
+    assert one['meta']['iter'] == two['meta']['iter'] == 40
     for name, value in one['state_dict'].items():
         found = two['state_dict'][name]
         torch.testing.assert_close(found, value, rtol=1e-5, atol=2e-6, msg=lambda m, n=name: f'{n}: {m}')
