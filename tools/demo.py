@@ -1,6 +1,6 @@
 """From nothing to trained, evaluated and drawn pose lifters, on two CPU cores and without a download.
 
-    python tools/demo.py [--clips 60]
+    python tools/demo.py [--clips 100]
 
 Makes procedural motion, films it with virtual cameras and a simulated detector, trains a lifter on keypoints alone (XY)
 and one on keypoints, confidence and depth (XYCD), tests both and prints a table. Every step is a command of the README;
@@ -25,8 +25,8 @@ from motionlab.utils import MotionLabError
 
 REPO = Path(__file__).resolve().parents[1]
 CONFIGS = REPO / 'configs/pose_lifting/auglift/procedural'
-VARIANTS = {'XY': 'auglift_tcn-27frm-ch256_1xb256-6e_procedural-xy',
-            'XYCD': 'auglift_tcn-27frm-ch256_1xb256-6e_procedural-xycd'}
+VARIANTS = {'XY': 'auglift_tcn-27frm-ch256_1xb256-8e_procedural-xy',
+            'XYCD': 'auglift_tcn-27frm-ch256_1xb256-8e_procedural-xycd'}
 SETS = ('procedural', 'procedural_shifted')
 console = Console()
 
@@ -90,7 +90,7 @@ def show(baseline: dict[str, float], metrics: dict[str, dict[str, float]]) -> No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--clips', type=int, default=60, help='clips of four seconds to make (default 60)')
+    parser.add_argument('--clips', type=int, default=100, help='clips of four seconds to make (default 100)')
     args = parser.parse_args()
     prepare_data(args.clips)
     baseline = mean_pose_errors()
