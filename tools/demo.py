@@ -25,8 +25,8 @@ from motionlab.utils import MotionLabError
 
 REPO = Path(__file__).resolve().parents[1]
 CONFIGS = REPO / 'configs/pose_lifting/auglift/procedural'
-VARIANTS = {'XY': 'auglift_tcn-27frm-ch256_1xb256-8e_procedural-xy',
-            'XYCD': 'auglift_tcn-27frm-ch256_1xb256-8e_procedural-xycd'}
+VARIANTS = {'XY': 'auglift_tcn-27frm-ch256_1xb256-6e_procedural-xy',
+            'XYCD': 'auglift_tcn-27frm-ch256_1xb256-6e_procedural-xycd'}
 SETS = ('procedural', 'procedural_shifted')
 console = Console()
 
