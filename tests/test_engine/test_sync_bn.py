@@ -54,6 +54,8 @@ def worker(rank: int, world: int, port: int, folder: str) -> None:
     torch_dist.init_process_group('gloo', rank=rank, world_size=world)
     net = DistributedDataParallel(convert_sync_batchnorm(make_net()), broadcast_buffers=False)
     torch.save(train(net, make_batches(), slice(rank, None, world)), f'{folder}/strided{rank}.pt')
+    # DDP must not hold the last reference to the group: it would wait for gloo's threads with the GIL, and they for it.
+    del net
     # Batches of different size: without the affine gradients, which DDP averages by process and not by row.
     bn = convert_sync_batchnorm(nn.BatchNorm1d(5))
     x = make_batches(torch.float32)[0][slice(0, 9) if rank == 0 else slice(9, 12)].requires_grad_()
