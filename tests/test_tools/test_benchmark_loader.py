@@ -48,7 +48,7 @@ def test_every_part_is_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tool, '_in_fresh_process', here)
     ann_file = write_lifting_annotation(tmp_path, frames=80)
     tool.main(['--ann-file', str(ann_file), '--seq-len', '9', '--batch-size', '8', '--num-batches', '2',
-               '--startup-frames', '2000', '--workers', '1', '2', '--json', str(tmp_path / 'report.json')])
+               '--startup-frames', '4000', '--workers', '1', '2', '--json', str(tmp_path / 'report.json')])
     report = json.loads((tmp_path / 'report.json').read_text())
     assert [row['workers'] for row in report['memory']] == [1, 2]
     assert all(row['resident_mb'] > 50 for row in report['memory'])
