@@ -26,6 +26,8 @@ setup(
         'rich>=13',
     ],
     extras_require={
+        'depth': ['transformers>=4.45'],  # Depth-Anything-V2 for tools/dataset_converters/extract_depth.py.
+        'converters': ['h5py>=3.8', 'cdflib>=1.2'],  # MPI-INF-3DHP test set (.mat v7.3), Human3.6M (.cdf).
         'mmcv': ['mmcv-lite>=2.1'],  # A full mmcv may stand in its place; mmcv.ops is never imported.
         'dev': ['pytest>=8', 'pytest-xdist>=3.5', 'hypothesis>=6.100', 'ruff>=0.6', 'import-linter>=2.0',
                 'mmcv-lite>=2.1'],

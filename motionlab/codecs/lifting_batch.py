@@ -13,8 +13,15 @@ CONFIDENCE = 'confidence'              # (B, F, K) float32, detector confidence,
 DEPTH_M = 'depth_m'                    # (B, F, K) float32, monocular depth at the joint in metres
 KEYPOINTS_VALID = 'keypoints_valid'    # (B, F, K) bool, False where the detector gave nothing; unknown depth is 0
 IMAGE_SIZE_PX = 'image_size_px'        # (B, 2) float32, width and height
+DEPTH_MIN_M = 'depth_min_m'            # (B, F, K) float32, nearest depth around the joint (UADD6, UADD10); 0 if unknown
+DEPTH_MAX_M = 'depth_max_m'            # (B, F, K) float32, farthest depth around the joint; 0 if unknown
+DEPTH_MIN_PX = 'depth_min_px'          # (B, F, K, 2) float32, where in the image the nearest depth lies (UADD10)
+DEPTH_MAX_PX = 'depth_max_px'          # (B, F, K, 2) float32, where the farthest lies
+IMAGE_FEATURES = 'image_features'      # (B, F, K, Ci) float16 or float32, 2D detector's feature at the joint
+DEPTH_FEATURES = 'depth_features'      # (B, F, K, Cd) float16 or float32, depth network's feature at the joint
 TARGET_M = 'target_m'                  # (B, M, K, 3) float32, absolute joints in camera axes, metres
 TARGET_VISIBLE = 'target_visible'      # (B, M, K) bool, joints that count in losses and metrics
+TARGET_PX = 'target_px'                # (B, M, K, 2) float32, true joints in the image; only where a metric needs it
 SAMPLE_INDEX = 'sample_index'          # (B,) int64, position in the dataset
 CLIP_INDEX = 'clip_index'              # (B,) int64, which clip (subject, action, camera) of the dataset
 FRAME_INDEX = 'frame_index'            # (B, M) int64, position of the target frames within their clip
@@ -24,7 +31,8 @@ PRED_M = 'pred_m'                      # (B, M, K, 3) float32, root-relative joi
 
 _SHAPES = {
     KEYPOINTS_PX: 'BFK2', CONFIDENCE: 'BFK', DEPTH_M: 'BFK', KEYPOINTS_VALID: 'BFK', IMAGE_SIZE_PX: 'B2',
-    TARGET_M: 'BMK3', TARGET_VISIBLE: 'BMK', SAMPLE_INDEX: 'B', CLIP_INDEX: 'B', FRAME_INDEX: 'BM',
+    DEPTH_MIN_M: 'BFK', DEPTH_MAX_M: 'BFK', DEPTH_MIN_PX: 'BFK2', DEPTH_MAX_PX: 'BFK2', IMAGE_FEATURES: 'BFKI',
+    DEPTH_FEATURES: 'BFKD', TARGET_PX: 'BMK2', TARGET_M: 'BMK3', TARGET_VISIBLE: 'BMK', SAMPLE_INDEX: 'B', CLIP_INDEX: 'B', FRAME_INDEX: 'BM',
 }
 
 
