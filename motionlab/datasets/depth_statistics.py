@@ -21,6 +21,8 @@ class DepthStatistics:
     Args:
         radius: Disk radius in map pixels.
         minimum, maximum: Over the disk.
+        minimum_px, maximum_px: (..., 2) map pixel (x, y) where they are; of equal depths the one nearest the sampling
+            centre, of those the one in the lowest row, then column.
         quantiles: (..., 5) at 0.10, 0.25, 0.50 (the paper's d), 0.75, 0.90, linear between ranks.
         exact: Depth of the pixel nearest to the joint; 0 where that pixel is unusable.
         valid: At least one usable pixel in the disk.
@@ -32,6 +34,8 @@ class DepthStatistics:
     quantiles: np.ndarray
     exact: np.ndarray
     valid: np.ndarray
+    minimum_px: np.ndarray
+    maximum_px: np.ndarray
 
     @property
     def median(self) -> np.ndarray:
@@ -86,21 +90,29 @@ def depth_statistics(depth_m: np.ndarray, keypoints_px: np.ndarray, radius_px: n
     usable = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.inf).astype(np.float32, copy=False)
     exact = usable[row_of_map, nearest[:, 1], nearest[:, 0]]
     out = np.zeros((frames * joints, 2 + len(QUANTILES)), np.float32)
+    places = np.zeros((2, frames * joints, 2), np.float32)
     counts = np.zeros(frames * joints, np.int64)
     # Small disks need few offsets: joints are grouped by radius, so that confident ones stay cheap.
     bucket = np.ceil(radius).astype(np.int64)
     for reach in np.unique(bucket[known]):
         rows = np.flatnonzero(known & (bucket == reach))
-        samples, count = _sorted_disks(usable, row_of_map[rows], centre[rows], nearest[rows], radius[rows], int(reach))
+        samples, distance2 = _disks(usable, row_of_map[rows], centre[rows], nearest[rows], radius[rows], int(reach))
+        ascending = np.sort(samples, axis=1)
+        count = np.isfinite(ascending).sum(1)
         counts[rows] = count
         filled = count > 0
-        out[rows[filled]] = _order_statistics(samples[filled], count[filled])
+        rows = rows[filled]
+        out[rows] = _order_statistics(ascending[filled], count[filled])
+        for place, value in zip(places, out[rows, :2].T):
+            found = _nearest_equal(samples[filled], distance2[filled], value)
+            place[rows] = nearest[rows] + _disk_offsets(int(reach))[found]
 
     shape = (frames, joints)
     exact = np.where(np.isfinite(exact) & known, exact, 0).astype(np.float32)
     return DepthStatistics(radius=radius_px.astype(np.float32), minimum=out[:, 0].reshape(shape),
                            maximum=out[:, 1].reshape(shape), quantiles=out[:, 2:].reshape(*shape, -1),
-                           exact=exact.reshape(shape), valid=(counts > 0).reshape(shape))
+                           exact=exact.reshape(shape), valid=(counts > 0).reshape(shape),
+                           minimum_px=places[0].reshape(*shape, 2), maximum_px=places[1].reshape(*shape, 2))
 
 
 def depth_descriptor(keypoints_px: np.ndarray, confidence: np.ndarray, statistics: DepthStatistics,
@@ -122,25 +134,32 @@ def depth_descriptor(keypoints_px: np.ndarray, confidence: np.ndarray, statistic
 
 @lru_cache(maxsize=64)
 def _disk_offsets(reach: int) -> np.ndarray:
-    """(P, 2) integer offsets (x, y) that a disk of radius <= reach around a point within half a pixel can contain."""
+    """(P, 2) integer offsets (x, y) that a disk of radius <= reach around a point within half a pixel can contain.
+
+    Row by row: the order decides between equal depths at equal distances.
+    """
     span = np.arange(-reach - 1, reach + 2)
     offsets = np.stack(np.meshgrid(span, span), axis=-1).reshape(-1, 2)
     return offsets[np.hypot(*offsets.T) <= reach + np.sqrt(0.5)]
 
 
-def _sorted_disks(usable: np.ndarray, map_rows: np.ndarray, centre: np.ndarray, nearest: np.ndarray,
-                  radius: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, P) ascending depths of the disks, infinite where there is none, and (N,) how many are finite."""
+def _disks(usable: np.ndarray, map_rows: np.ndarray, centre: np.ndarray, nearest: np.ndarray, radius: np.ndarray,
+           reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, P) depths of the disks, infinite where there is none, and (N, P) squared distances to the centres."""
     height, width = usable.shape[1:]
     offsets = _disk_offsets(reach)
     x = nearest[:, :1] + offsets[:, 0]  # (N, P)
     y = nearest[:, 1:] + offsets[:, 1]
-    inside = (x - centre[:, :1]) ** 2 + (y - centre[:, 1:]) ** 2 <= radius[:, None] ** 2
+    distance2 = (x - centre[:, :1]) ** 2 + (y - centre[:, 1:]) ** 2
+    inside = distance2 <= radius[:, None] ** 2
     inside &= (x >= 0) & (x < width) & (y >= 0) & (y < height)
     flat = (map_rows[:, None] * height + np.clip(y, 0, height - 1)) * width + np.clip(x, 0, width - 1)
-    samples = np.where(inside, usable.reshape(-1)[flat], np.float32(np.inf))
-    samples.sort(axis=1)
-    return samples, np.isfinite(samples).sum(1)
+    return np.where(inside, usable.reshape(-1)[flat], np.float32(np.inf)), distance2
+
+
+def _nearest_equal(samples: np.ndarray, distance2: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """(N,) which of each row's samples has the row's ``value``; ties by distance, then by the offsets' order."""
+    return np.where(samples == value[:, None], distance2, np.inf).argmin(1)
 
 
 def _order_statistics(samples: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -41,6 +41,21 @@ def test_equals_brute_force(scene):
                 np.testing.assert_allclose(found.minimum[f, k], values.min())
                 np.testing.assert_allclose(found.maximum[f, k], values.max())
                 np.testing.assert_allclose(found.quantiles[f, k], np.quantile(values, QUANTILES), rtol=1e-6)
+                for value, (x, y) in ((found.minimum, found.minimum_px[f, k]), (found.maximum, found.maximum_px[f, k])):
+                    assert depth[f, int(y), int(x)] == value[f, k]
+
+
+def test_places_of_extremes_on_plateaus():
+    depth = np.full((1, 9, 9), 2, np.float32)
+    joints = np.array([[[4.0, 4.0], [4.5, 4.5], [4.0, 3.0], [3.6, 4.0]]])
+    depth[0, 1, 4] = 1
+    found = depth_statistics(depth, joints, np.array([[2.0, 2.0, 2.5, 2.0]]))
+    # Nearest to the centre; at equal distances the lowest row, then the lowest column.
+    np.testing.assert_array_equal(found.minimum_px[0], [[4, 4], [4, 4], [4, 1], [4, 4]])
+    np.testing.assert_array_equal(found.maximum_px[0], [[4, 4], [4, 4], [4, 3], [4, 4]])
+    depth[0, 4, 4] = np.nan
+    found = depth_statistics(depth, joints, np.array([[2.0, 2.0, 2.5, 2.0]]))
+    np.testing.assert_array_equal(found.maximum_px[0], [[4, 3], [5, 4], [4, 3], [3, 4]])
 
 
 def test_matches_paper_reference(shared_dir):
@@ -80,7 +95,7 @@ def test_map_of_bad_pixels_is_invalid_and_zero():
     depth[0, :, :4] = 0
     found = depth_statistics(depth, np.full((1, 1, 2), 4.0), np.full((1, 1), 3.0))
     assert not found.valid.any()
-    assert found.median == 0 and found.exact == 0 and found.maximum == 0
+    assert found.median == 0 and found.exact == 0 and found.maximum == 0 and not found.maximum_px.any()
 
 
 def test_nan_keypoint_is_invalid():

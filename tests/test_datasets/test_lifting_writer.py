@@ -66,6 +66,13 @@ def test_rows_agree_with_their_cameras(joints):
     np.testing.assert_allclose(descriptor[..., 3], 3 + 27 * (1 - descriptor[..., 2]), rtol=1e-5)
     np.testing.assert_array_equal(descriptor[..., 6], rows['predicted_da_depth'])
     assert (np.diff(descriptor[..., 4:9], axis=-1) >= -1e-6).all()
+    assert (rows['predicted_depth_min'] <= descriptor[..., 4]).all()
+    assert (rows['predicted_depth_max'] >= descriptor[..., 8]).all()
+    # The disk is drawn in undistorted map pixels, the places are stored as pixels of the distorted image.
+    inside = rows['predicted_valid'] & (box > 0).all(-1) & (box < 999).all(-1)
+    for key in ('predicted_depth_min_px', 'predicted_depth_max_px'):
+        away = np.linalg.norm(rows[key] - rows['predicted_keypoints'], axis=-1) / descriptor[..., 3]
+        assert away[inside].max() <= 1.1 and away[inside].mean() > 0.2
 
 
 def test_all_effects_off_is_the_truth(joints):
@@ -74,6 +81,8 @@ def test_all_effects_off_is_the_truth(joints):
     np.testing.assert_array_equal(rows['predicted_keypoints'], rows['part'][..., :2])
     np.testing.assert_array_equal(rows['predicted_da_depth'], rows['S'][..., 2])
     assert (rows['summary_casp_descriptor_10d'][..., 9] == rows['S'][..., 2]).all()
+    np.testing.assert_array_equal(rows['predicted_depth_min'], rows['S'][..., 2])
+    np.testing.assert_array_equal(rows['predicted_depth_max_px'], rows['predicted_keypoints'])
     assert (rows['predicted_keypoints_score'] == 1).all() and rows['predicted_valid'].all()
 
 
@@ -92,6 +101,7 @@ def test_pieces_of_a_clip_do_not_show(joints, monkeypatch):
     for view, other in zip(whole, simulate_clip('toy', joints, 30.0, 0, config)):
         np.testing.assert_array_equal(view.occluded, other.occluded)
         np.testing.assert_allclose(view.statistics.quantiles, other.statistics.quantiles, rtol=1e-5)
+        np.testing.assert_allclose(view.statistics.minimum_px, other.statistics.minimum_px, atol=1e-3)
 
 
 def test_name_and_seed_decide_everything(joints):

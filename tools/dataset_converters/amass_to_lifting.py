@@ -42,7 +42,7 @@ from motionlab.datasets.simulation.virtual_cameras import SHIFTED_RIG
 from motionlab.engine.cli import run_tool
 from motionlab.utils import DataError
 
-FORMAT = 1  # Raise it when the same settings give other numbers.
+FORMAT = 2  # Raise it when the same settings give other numbers.
 _DEPTH_EFFECTS = {'depth-scale': 'scale', 'depth-shift': 'shift_m', 'depth-jitter': 'jitter',
                   'depth-spatial': 'spatial', 'depth-bleed': 'bleed_px'}
 _DETECTOR_EFFECTS = ('jitter', 'occlusion', 'swap', 'miss', 'confidence')

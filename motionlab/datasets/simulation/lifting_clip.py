@@ -1,7 +1,7 @@
 """One motion clip seen by several virtual cameras, as the rows of a lifting annotation file."""
 
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -68,7 +68,8 @@ class View:
         visible: (F, 17) bool, inside the image.
         occluded: (F, 17) bool, hidden by the body.
         detections: Simulated detector output.
-        statistics: Depth around the detected joints; radii in map pixels.
+        statistics: Depth around the detected joints; radii in map pixels, positions in image pixels as the detections
+            are (distorted).
     """
 
     camera: Camera
@@ -144,17 +145,31 @@ def _film(joints_m: np.ndarray, fps: float, camera: Camera, key: list[int], conf
     detections = simulate_detections(detector_rng, pixels, occluded, ~visible, fps, config.detection)
     found = grid.to_map(undistort(torch.as_tensor(detections.keypoints_px, dtype=torch.double), camera).numpy())
     radius = confidence_radius(detections.confidence, R_MIN_PX, R_MAX_PX) / config.stride
-    pieces = [depth_statistics(depth, found[part] - origins[:, None], radius[part]) for part, origins, depth in maps]
-    statistics = DepthStatistics(*(np.concatenate([getattr(piece, name) for piece in pieces])
-                                   for name in ('radius', 'minimum', 'maximum', 'quantiles', 'exact', 'valid')))
+    pieces = [_measure(depth, found[part], origins[:, None], radius[part], grid, camera)
+              for part, origins, depth in maps]
+    statistics = DepthStatistics(**{entry.name: np.concatenate([getattr(piece, entry.name) for piece in pieces])
+                                    for entry in fields(DepthStatistics)})
     return View(camera, points_m, pixels, visible, occluded, detections, statistics)
+
+
+def _measure(depth: np.ndarray, found: np.ndarray, origins: np.ndarray, radius: np.ndarray, grid: PinholeGrid,
+             camera: Camera) -> DepthStatistics:
+    """Statistics in windows that begin at ``origins`` (n, 1, 2) of the map; positions become image pixels."""
+    statistics = depth_statistics(depth, found - origins, radius)
+    places = np.stack([statistics.minimum_px, statistics.maximum_px]) + origins  # (2, n, 17, 2) map pixels
+    rays = np.stack([grid.to_rays(places[..., 0], 0), grid.to_rays(places[..., 1], 1), np.ones(places.shape[:-1])], -1)
+    pixels = project(torch.as_tensor(rays, dtype=torch.double), camera).numpy()
+    low, high = np.where(statistics.valid[..., None], pixels, 0).astype(np.float32)
+    return replace(statistics, minimum_px=low, maximum_px=high)
 
 
 def _true_depth(points_m: np.ndarray, detections: Detections, stride: int) -> DepthStatistics:
     """Every statistic is the joint's own depth; radii in map pixels."""
     depth = points_m[..., 2].astype(np.float32)
     radius = (confidence_radius(detections.confidence) / stride).astype(np.float32)
-    return DepthStatistics(radius, depth, depth, np.repeat(depth[..., None], 5, -1), depth, depth > _NEAR_M)
+    places = detections.keypoints_px.astype(np.float32)
+    return DepthStatistics(radius, depth, depth, np.repeat(depth[..., None], 5, -1), depth, depth > _NEAR_M, places,
+                           places)
 
 
 def _rows(view: View, stride: int) -> dict[str, np.ndarray]:
@@ -170,5 +185,7 @@ def _rows(view: View, stride: int) -> dict[str, np.ndarray]:
         'predicted_keypoints': detected.keypoints_px, 'predicted_keypoints_score': detected.confidence,
         'predicted_da_depth': view.statistics.median,
         'summary_casp_descriptor_10d': depth_descriptor(detected.keypoints_px, detected.confidence, view.statistics,
-                                                        stride)}
+                                                        stride),
+        'predicted_depth_min': view.statistics.minimum, 'predicted_depth_max': view.statistics.maximum,
+        'predicted_depth_min_px': view.statistics.minimum_px, 'predicted_depth_max_px': view.statistics.maximum_px}
     return {**{key: value.astype(np.float32) for key, value in rows.items()}, 'predicted_valid': valid}
