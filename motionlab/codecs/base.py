@@ -14,10 +14,12 @@ class Codec(nn.Module):
     Attributes:
         in_channels: Channels per element that the network receives.
         out_channels: Channels per element that the network must return.
+        feature_channels: Sizes of the feature blocks that end ``in_channels``, in order; empty without any.
     """
 
     in_channels: int
     out_channels: int
+    feature_channels: tuple[int, ...] = ()
 
     @abstractmethod
     def encode(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -147,6 +147,10 @@ class ImagePoseLifting(Codec):
         self._check_mirror()
         return weight[..., self._flip_kept]
 
+    def select_target_joints(self, values: Tensor) -> Tensor:
+        """Values (..., K) of the input joints -> (..., K') of the target joints."""
+        return values[..., self._kept]
+
     def _check_mirror(self) -> None:
         if self._flip is None:
             raise ConfigError(f'ImagePoseLifting: found num_joints={self.num_joints}, but only the 17 joints of '
