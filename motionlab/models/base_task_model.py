@@ -31,7 +31,7 @@ class BaseTaskModel(BaseModel):
                  compile: Sequence[str] = ()):
         super().__init__(data_preprocessor=MODELS.build(data_preprocessor or {'type': 'BatchPreprocessor'}))
         self.codec = CODECS.build(codec)
-        self.backbone = MODELS.build({'in_channels': self.codec.in_channels, **backbone})
+        self.backbone = MODELS.build({'in_channels': self.codec.in_channels, **self._backbone_defaults(), **backbone})
         self.head = MODELS.build({'in_channels': self.backbone.out_channels, **self._head_defaults(), **head})
         self.check_fits('backbone', 'in_channels', self.backbone.in_channels, 'codec', self.codec.in_channels)
         self.check_fits('head', 'in_channels', self.head.in_channels, 'backbone', self.backbone.out_channels)
@@ -42,6 +42,10 @@ class BaseTaskModel(BaseModel):
             except AttributeError as error:
                 raise ConfigError(f'{type(self).__name__}: found compile={list(compile)}, but there is no submodule '
                                   f'{name!r}; expected names like "backbone" or "head".') from error
+
+    def _backbone_defaults(self) -> dict:
+        """Arguments of the backbone that follow from the codec."""
+        return {}
 
     def _head_defaults(self) -> dict:
         """Arguments of the head that follow from the parts before it."""

@@ -22,7 +22,8 @@ class PoseLifter(BaseTaskModel):
 
     Args:
         codec: Usually :class:`motionlab.codecs.ImagePoseLifting`.
-        backbone: Windows (B,F,K,C) -> features (B,M,ch), e.g. :class:`motionlab.models.backbones.TCN`.
+        backbone: Windows (B,F,K,C) -> features (B,M,ch), e.g. :class:`motionlab.models.backbones.TCN`
+            or :class:`motionlab.models.backbones.PoseFormer`.
         head: Features -> poses and losses.
         data_preprocessor: Default ``BatchPreprocessor``.
         flip_prob: Chance of a training sample to be mirrored. Mirrored after encoding, where the image centre is 0.
@@ -38,17 +39,33 @@ class PoseLifter(BaseTaskModel):
         self.check_fits('head', 'num_joints', self.head.num_joints, 'codec', self.codec.num_target_joints)
         self.flip_prob, self.test_flip = flip_prob, test_flip
 
+    def _backbone_defaults(self) -> dict:
+        # Backbones without feature blocks work with every codec that has none.
+        return {'feature_channels': self.codec.feature_channels} if self.codec.feature_channels else {}
+
     def _head_defaults(self) -> dict:
         return {'num_joints': self.codec.num_target_joints}
+
+    def forward(self, batch: dict[str, Tensor] | Tensor, mode: str = 'tensor') -> dict[str, Tensor] | Tensor:
+        """As :meth:`BaseTaskModel.forward`; ``'tensor'`` maps (B,T,K,C) to (B,T',K',3).
+
+        Backbones that pool a window (PoseFormer) answer a single window with (B,K',3).
+        """
+        output = super().forward(batch, mode)
+        if mode == 'tensor' and self.backbone.pools_window and output.shape[1] == 1:
+            return output.squeeze(1)
+        return output
 
     def loss(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Raw batch with targets -> ``loss_*``."""
         keys.check_lifting_batch(batch)
         encoded = self.codec.encode(batch)
-        inputs, target, weight = self._randomly_flip(*(encoded[k] for k in ('inputs', 'target', 'weight')))
+        confidence = self._target_confidence(batch) if self.head.needs_confidence else None
+        inputs, target, weight, confidence = self._randomly_flip(encoded['inputs'], encoded['target'],
+                                                                 encoded['weight'], confidence)
         features = self.backbone(inputs)                                                   # (B, M, ch)
         _check_frames(features.shape[1], target)
-        return self.head.loss(features, target, weight)
+        return self.head.loss(features, target, weight, confidence)
 
     def predict(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Raw batch -> ``pred_m`` (B,M,K,3), metres relative to the root, and the batch's indices and targets."""
@@ -70,19 +87,37 @@ class PoseLifter(BaseTaskModel):
         Returns:
             (B, T, K, 3) metres, camera axes, relative to the root.
         """
-        span = self.backbone.receptive_field - 1
-        before = span if self.backbone.causal else span // 2
+        before, span = self._context()
         frames = torch.arange(-before, inputs.shape[1] + span - before, device=inputs.device)
         padded = inputs[:, frames.clamp(0, inputs.shape[1] - 1)]                           # (B, T + span, K, C)
         return self.codec.decode(self._run_with_test_flip(padded))                         # (B, T, K, 3)
 
-    def _randomly_flip(self, inputs: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _context(self) -> tuple[int, int]:
+        """Frames that an output sees before its own, and all but its own."""
+        span = self.backbone.receptive_field - 1
+        return span if self.backbone.causal else span // 2, span
+
+    def _target_confidence(self, batch: dict[str, Tensor]) -> Tensor:
+        """(B, M, K') in [0, 1] at the frames that outputs belong to; 0 without a detection."""
+        if keys.CONFIDENCE not in batch:
+            raise DataError('batch', keys.CONFIDENCE, f'only {sorted(batch)}', 'this key too, for the losses',
+                            'Let the dataset load it, or choose losses without confidence.')
+        confidence = batch[keys.CONFIDENCE].nan_to_num(nan=0).clamp(0, 1)                  # (B, F, K)
+        if keys.KEYPOINTS_VALID in batch:
+            confidence = confidence * batch[keys.KEYPOINTS_VALID]
+        before, span = self._context()
+        return self.codec.select_target_joints(confidence[:, before:before + confidence.shape[1] - span])
+
+    def _randomly_flip(self, inputs: Tensor, target: Tensor, weight: Tensor, confidence: Tensor | None
+                       ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         if self.flip_prob == 0:
-            return inputs, target, weight
+            return inputs, target, weight, confidence
         chosen = batch_rand((len(inputs), 1, 1, 1), inputs.device) < self.flip_prob        # (B, 1, 1, 1)
         return (torch.where(chosen, self.codec.flip_inputs(inputs), inputs),
                 torch.where(chosen, self.codec.flip_target(target), target),
-                torch.where(chosen[..., 0], self.codec.flip_weight(weight), weight))
+                torch.where(chosen[..., 0], self.codec.flip_weight(weight), weight),
+                confidence if confidence is None else
+                torch.where(chosen[..., 0], self.codec.flip_weight(confidence), confidence))
 
     def _run_with_test_flip(self, inputs: Tensor) -> Tensor:
         if not self.test_flip:

@@ -7,7 +7,8 @@ how many processes share the batch. Nothing has to be saved in a checkpoint.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import torch
@@ -32,6 +33,16 @@ class _BatchStream:
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(self.seed)
         return self._generators[device]
+
+    def states(self) -> dict[torch.device, Tensor]:
+        """Where every generator stands."""
+        return {device: generator.get_state() for device, generator in self._generators.items()}
+
+    def restore(self, states: dict[torch.device, Tensor]) -> None:
+        """Go back to where :meth:`states` was taken; generators made since then start anew."""
+        self._generators = {device: generator for device, generator in self._generators.items() if device in states}
+        for device, state in states.items():
+            self.generator(device).set_state(state)
 
 
 # Outside a run (a notebook, a unit test) draws are those of iteration 0 of seed 0 in one process.
@@ -77,3 +88,28 @@ def batch_rand(shape: Sequence[int], device: torch.device | str = 'cpu') -> Tens
     device = torch.device(device)
     drawn = torch.rand(_stream.world_size * size, *rest, generator=_stream.generator(device), device=device)
     return drawn[_stream.rank::_stream.world_size]  # (B, ...)
+
+
+def replay_batch_rand() -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Two blocks: what the first draws with :func:`batch_rand`, the second draws again, and the stream goes on.
+
+    For computation that runs a second time in the backward pass: the ``context_fn`` of
+    ``torch.utils.checkpoint.checkpoint``.
+    """
+    before: dict[torch.device, Tensor] = {}
+
+    @contextmanager
+    def record() -> Iterator[None]:
+        before.update(_stream.states())
+        yield
+
+    @contextmanager
+    def replay() -> Iterator[None]:
+        after = _stream.states()
+        _stream.restore(before)
+        try:
+            yield
+        finally:
+            _stream.restore(after)
+
+    return record(), replay()

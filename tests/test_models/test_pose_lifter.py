@@ -43,7 +43,7 @@ def _batch(samples: int = 4, frames: int = 9, targets: int = 1, seed: int = 0) -
 class _MirrorSymmetric(torch.nn.Module):
     """Returns the middle frame's x of every joint, which a mirrored input turns into its mirrored answer."""
 
-    out_channels, receptive_field, causal = 17, 9, False
+    out_channels, receptive_field, causal, pools_window = 17, 9, False, False
 
     def __init__(self, in_channels: int):
         super().__init__()
@@ -147,7 +147,7 @@ def test_training_flip_mirrors_input_target_and_weight_together():
     lifter = _lifter(flip_prob=0.5)
     lifter.backbone.register_forward_hook(lambda _m, inputs, _out: seen.update(inputs=inputs[0]))
     head_loss = lifter.head.loss
-    lifter.head.loss = lambda features, target, weight: seen.update(target=target, weight=weight) or \
+    lifter.head.loss = lambda features, target, weight, confidence: seen.update(target=target, weight=weight) or \
         head_loss(features, target, weight)
     lifter(batch, mode='loss')
     codec, encoded = lifter.codec, lifter.codec.encode(batch)

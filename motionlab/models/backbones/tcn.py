@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motionlab.models.layers import BatchDropout, PreciseBatchNorm1d, precise_linear
+from motionlab.models.layers import BatchDropout, FeatureProjection, PreciseBatchNorm1d, precise_linear
 from motionlab.registry import BACKBONES
 from motionlab.utils import ConfigError, DataError
 
@@ -72,7 +72,7 @@ class TCN(nn.Module):
     the original's do.
 
     Args:
-        in_channels: Channels per joint.
+        in_channels: Channels per joint, feature blocks included.
         num_joints: Joints per frame.
         channels: Width.
         kernel_sizes: Odd; the first belongs to the input layer, each further one to a residual block.
@@ -80,25 +80,32 @@ class TCN(nn.Module):
         causal: Outputs belong to the last frame of their window instead of the middle one.
         bn_momentum: Weight of the newest batch in the running statistics.
         max_norm: Upper bound of every convolution weight's Frobenius norm, enforced before each forward; None for none.
+        feature_channels: Sizes of the feature blocks at the end of the channels; each is projected by a linear layer.
+        feature_proj_dim: Width of every projected block.
 
     Attributes:
         receptive_field: Frames that one output sees.
         out_channels: Width of the features.
+        pools_window: False: outputs have a time axis, also where it holds one frame.
 
     Raises:
         ConfigError: a kernel size is even.
     """
 
+    pools_window = False
+
     def __init__(self, in_channels: int = 2, num_joints: int = 17, channels: int = 1024,
                  kernel_sizes: Sequence[int] = (3, 3, 3), dropout: float = 0.25, causal: bool = False,
-                 bn_momentum: float = 0.1, max_norm: float | None = None):
+                 bn_momentum: float = 0.1, max_norm: float | None = None, feature_channels: Sequence[int] = (),
+                 feature_proj_dim: int = 16):
         super().__init__()
         if not kernel_sizes or any(size % 2 == 0 for size in kernel_sizes):
             raise ConfigError(f'TCN: found kernel_sizes={tuple(kernel_sizes)}, expected odd numbers, at least one.')
         self.in_channels, self.num_joints, self.out_channels = in_channels, num_joints, channels
         self.causal, self.max_norm = causal, max_norm
         self.receptive_field = math.prod(kernel_sizes)
-        self.expand = _ConvNorm(num_joints * in_channels, channels, kernel_sizes[0], dropout, bn_momentum)
+        self.project = FeatureProjection(in_channels, feature_channels, feature_proj_dim)
+        self.expand = _ConvNorm(num_joints * self.project.out_channels, channels, kernel_sizes[0], dropout, bn_momentum)
         dilations = [math.prod(kernel_sizes[:i]) for i in range(1, len(kernel_sizes))]
         self.blocks = nn.ModuleList(
             _ResidualBlock(channels, size, dilation, causal, dropout, bn_momentum)
@@ -120,7 +127,7 @@ class TCN(nn.Module):
         if self.max_norm is not None:
             self._clip_weights()
         strided = inputs.shape[1] == self.receptive_field
-        x = self.expand(inputs.flatten(2), strided)                                        # (B, T', ch)
+        x = self.expand(self.project(inputs).flatten(2), strided)                          # (B, T', ch)
         for block in self.blocks:
             x = block(x, strided)
         return x
