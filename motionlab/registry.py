@@ -70,7 +70,7 @@ METRICS = _child(root.METRICS, 'evaluation.metrics')
 EVALUATOR = _child(root.EVALUATOR, 'evaluation.metrics')
 VISUALIZERS = _child(root.VISUALIZERS, 'visualization')
 VISBACKENDS = _child(root.VISBACKENDS, 'visualization')
-INFERENCERS = _child(root.INFERENCERS, 'apis')
+INFERENCERS = _child(root.INFERENCERS, 'apis.inferencers')
 
 CODECS = Registry('codec', scope=SCOPE, locations=[f'{SCOPE}.codecs'])
 BODY_MODELS = Registry('body_model', scope=SCOPE, locations=[f'{SCOPE}.body'])

@@ -90,7 +90,14 @@ class PoseLifter(BaseTaskModel):
         before, span = self._context()
         frames = torch.arange(-before, inputs.shape[1] + span - before, device=inputs.device)
         padded = inputs[:, frames.clamp(0, inputs.shape[1] - 1)]                           # (B, T + span, K, C)
-        return self.codec.decode(self._run_with_test_flip(padded))                         # (B, T, K, 3)
+        return self.lift_windows(padded)                                                   # (B, T, K, 3)
+
+    def lift_windows(self, inputs: Tensor) -> Tensor:
+        """Network inputs (B, F, K, C) -> (B, F - receptive_field + 1, K, 3) metres, camera axes, relative to the root.
+
+        Nothing is padded. With ``test_flip`` the answer is the mean over both passes.
+        """
+        return self.codec.decode(self._run_with_test_flip(inputs))
 
     def _context(self) -> tuple[int, int]:
         """Frames that an output sees before its own, and all but its own."""
