@@ -87,19 +87,12 @@ class PoseLifter(BaseTaskModel):
         Returns:
             (B, T, K, 3) metres, camera axes, relative to the root.
         """
-        before, span = self._context()
+        before, span = self.context()
         frames = torch.arange(-before, inputs.shape[1] + span - before, device=inputs.device)
         padded = inputs[:, frames.clamp(0, inputs.shape[1] - 1)]                           # (B, T + span, K, C)
-        return self.lift_windows(padded)                                                   # (B, T, K, 3)
+        return self.codec.decode(self._run_with_test_flip(padded))                         # (B, T, K, 3)
 
-    def lift_windows(self, inputs: Tensor) -> Tensor:
-        """Network inputs (B, F, K, C) -> (B, F - receptive_field + 1, K, 3) metres, camera axes, relative to the root.
-
-        Nothing is padded. With ``test_flip`` the answer is the mean over both passes.
-        """
-        return self.codec.decode(self._run_with_test_flip(inputs))
-
-    def _context(self) -> tuple[int, int]:
+    def context(self) -> tuple[int, int]:
         """Frames that an output sees before its own, and all but its own."""
         span = self.backbone.receptive_field - 1
         return span if self.backbone.causal else span // 2, span
@@ -112,7 +105,7 @@ class PoseLifter(BaseTaskModel):
         confidence = batch[keys.CONFIDENCE].nan_to_num(nan=0).clamp(0, 1)                  # (B, F, K)
         if keys.KEYPOINTS_VALID in batch:
             confidence = confidence * batch[keys.KEYPOINTS_VALID]
-        before, span = self._context()
+        before, span = self.context()
         return self.codec.select_target_joints(confidence[:, before:before + confidence.shape[1] - span])
 
     def _randomly_flip(self, inputs: Tensor, target: Tensor, weight: Tensor, confidence: Tensor | None
@@ -126,12 +119,19 @@ class PoseLifter(BaseTaskModel):
                 confidence if confidence is None else
                 torch.where(chosen[..., 0], self.codec.flip_weight(confidence), confidence))
 
-    def _run_with_test_flip(self, inputs: Tensor) -> Tensor:
+    def with_mirrored(self, inputs: Tensor) -> Tensor:
+        """Network inputs (B,...,K,C), with ``test_flip`` followed by the mirrored ones: (2B,...,K,C)."""
+        return torch.cat([inputs, self.codec.flip_inputs(inputs)]) if self.test_flip else inputs
+
+    def merge_mirrored(self, output: Tensor) -> Tensor:
+        """Network output for :meth:`with_mirrored` -> the mean of answers and mirrored-back answers, (B,...,K',3)."""
         if not self.test_flip:
-            return self.run_network(inputs)
-        both = self.run_network(torch.cat([inputs, self.codec.flip_inputs(inputs)]))       # (2B, M, K', 3)
-        straight, mirrored = both.chunk(2)
+            return output
+        straight, mirrored = output.chunk(2)
         return (straight + self.codec.flip_target(mirrored)) / 2
+
+    def _run_with_test_flip(self, inputs: Tensor) -> Tensor:
+        return self.merge_mirrored(self.run_network(self.with_mirrored(inputs)))           # (B, M, K', 3)
 
 
 def _check_frames(found: int, target: Tensor) -> None:
