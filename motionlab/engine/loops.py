@@ -14,7 +14,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
-from motionlab.datasets.samplers import ResumableSampler
+from motionlab.datasets.samplers import TrainSampler
 from motionlab.registry import LOOPS
 from motionlab.utils import ConfigError
 
@@ -23,29 +23,26 @@ class TrainStream:
     """The batches of a training dataloader from any position on; nothing is read to skip.
 
     Args:
-        dataloader: Its sampler must be a :class:`ResumableSampler` that deals equally many samples to all ranks.
+        dataloader: Its sampler must be a :class:`motionlab.datasets.samplers.TrainSampler`.
         endless: Batches run on from one pass over the data to the next.
 
     Raises:
-        ConfigError: another sampler, or not one full batch.
+        ConfigError: another sampler, one that cannot serve, or not one full batch.
     """
 
     def __init__(self, dataloader: DataLoader, endless: bool):
         sampler = getattr(dataloader.batch_sampler, 'sampler', None)
-        if not isinstance(sampler, ResumableSampler) or not sampler.round_up:
+        if not isinstance(sampler, TrainSampler):
             raise ConfigError(
-                f'train_dataloader.sampler: found {type(sampler).__name__}, expected ResumableSampler with '
-                f"round_up=True: write sampler=dict(type='ResumableSampler', shuffle=True).")
+                f'train_dataloader.sampler: found {type(sampler).__name__}, expected ResumableSampler or '
+                f"BalancedSampler: write sampler=dict(type='ResumableSampler', shuffle=True).")
         self.dataloader, self.sampler = dataloader, sampler
         self.batch_size = dataloader.batch_sampler.batch_size
         self.global_batch_size = self.batch_size * get_world_size()
-        if dataloader.batch_sampler.drop_last and not endless:
-            # What is dropped follows from the global batch, or an epoch would depend on the number of ranks.
-            sampler.cut_to -= sampler.num_samples % self.global_batch_size
+        sampler.prepare(self.batch_size, dataloader.batch_sampler.drop_last, endless)
         if len(dataloader) == 0:
-            raise ConfigError(f'train_dataloader: {sampler.num_samples} samples do not fill one batch of '
+            raise ConfigError(f'train_dataloader: {len(dataloader.dataset)} samples do not fill one batch of '
                               f'{self.global_batch_size} over all ranks: lower batch_size or set drop_last=False.')
-        sampler.endless = endless
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[int, dict]]:
         """Pairs (index, batch) from batch number ``first`` of ``epoch`` on."""

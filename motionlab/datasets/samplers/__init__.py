@@ -1,5 +1,7 @@
 """Samplers: which indices, in which order, on which rank."""
 
+from motionlab.datasets.samplers.balanced_sampler import BalancedSampler
 from motionlab.datasets.samplers.resumable_sampler import ResumableSampler
+from motionlab.datasets.samplers.train_sampler import TrainSampler
 
-__all__ = ['ResumableSampler']
+__all__ = ['BalancedSampler', 'ResumableSampler', 'TrainSampler']

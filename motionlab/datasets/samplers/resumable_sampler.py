@@ -7,7 +7,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 from motionlab.registry import DATA_SAMPLERS
-from motionlab.utils import DataError
+from motionlab.utils import ConfigError, DataError
 from motionlab.utils.random import derive_seed
 
 _CHUNK = 65536  # Indices turned into Python integers at a time: a list of all of them would cost 36 bytes each.
@@ -18,8 +18,8 @@ class ResumableSampler(Sampler[int]):
     """Indices of one rank, in an order that follows from (seed, epoch) alone.
 
     With batches of B on R ranks, global batch i is ``order[i*R*B:(i+1)*R*B]`` and rank r holds its rows ``r::R``:
-    every number of ranks sees the same global batches. The training loops set :attr:`epoch`, :attr:`start`,
-    :attr:`cut_to` and :attr:`endless`; a plain iteration yields one epoch.
+    every number of ranks sees the same global batches. The training loops call :meth:`prepare` and set :attr:`epoch`
+    and :attr:`start`; a plain iteration yields one epoch.
 
     Args:
         dataset: Anything with a length.
@@ -45,6 +45,20 @@ class ResumableSampler(Sampler[int]):
         self.start = 0  # Samples of this rank that the next iteration leaves out; then 0 again.
         self.cut_to = self.num_samples  # Samples of all ranks in one epoch, the first of its order.
         self.endless = False  # Go on with the next epoch's order, batches spanning both, without end.
+
+    def prepare(self, batch_size: int, drop_last: bool, endless: bool) -> None:
+        """Serve a training loop; see :class:`motionlab.datasets.samplers.TrainSampler`.
+
+        Raises:
+            ConfigError: ``round_up`` is False, so that ranks would get different numbers of samples.
+        """
+        if not self.round_up:
+            raise ConfigError('train_dataloader.sampler: found round_up=False, expected ResumableSampler with '
+                              'round_up=True: training needs equally many samples on all ranks.')
+        if drop_last and not endless:
+            # What is dropped follows from the global batch, or an epoch would depend on the number of ranks.
+            self.cut_to = self.num_samples - self.num_samples % (batch_size * self.world_size)
+        self.endless = endless
 
     def __len__(self) -> int:
         """Samples of this rank in a whole epoch, wherever the next iteration starts."""
