@@ -15,12 +15,12 @@ from motionlab.utils import ConfigError
 _EPS = 1e-12
 
 
-def _distance(a: Tensor, b: Tensor) -> Tensor:
+def distance(a: Tensor, b: Tensor) -> Tensor:
     """(..., 3), (..., 3) -> (...): Euclidean distance, its gradient 0 where the two coincide."""
     return torch.linalg.vector_norm(a - b, dim=-1)
 
 
-class _PoseLoss(nn.Module):
+class PoseLoss(nn.Module):
     """Factor, precision and masking of every pose loss.
 
     Args:
@@ -48,17 +48,17 @@ class _PoseLoss(nn.Module):
 
 
 @LOSSES.register_module()
-class MPJPELoss(_PoseLoss):
+class MPJPELoss(PoseLoss):
     """Mean distance between joints: ``sum(w |p - g|) / sum(w)``."""
 
     name = 'mpjpe'
 
     def compute(self, pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        return weighted_mean(_distance(pred, target), weight)
+        return weighted_mean(distance(pred, target), weight)
 
 
 @LOSSES.register_module()
-class MSELoss(_PoseLoss):
+class MSELoss(PoseLoss):
     """Mean squared coordinate difference."""
 
     name = 'mse'
@@ -68,7 +68,7 @@ class MSELoss(_PoseLoss):
 
 
 @LOSSES.register_module()
-class MPJPEVelocityJointLoss(_PoseLoss):
+class MPJPEVelocityJointLoss(PoseLoss):
     """MPJPE + 0.5 N-MPJPE + 20 MPJVE (mmpose's loss of that name, for sequences of outputs).
 
     N-MPJPE scales every predicted pose to its target first (Rhodin et al., CVPR 2018); MPJVE compares the differences
@@ -96,14 +96,14 @@ class MPJPEVelocityJointLoss(_PoseLoss):
         overlap = (weight[..., None] * pred * target).sum(dim=(-2, -1), keepdim=True)      # (B, T, 1, 1)
         size = (weight[..., None] * pred.square()).sum(dim=(-2, -1), keepdim=True)         # (B, T, 1, 1)
         scaled = pred * overlap / size.clamp(min=_EPS)
-        velocity = weighted_mean(_distance(pred.diff(dim=1), target.diff(dim=1)), weight[:, 1:] * weight[:, :-1])
-        position = weighted_mean(_distance(pred, target), weight)
-        normalised = weighted_mean(_distance(scaled, target), weight)
+        velocity = weighted_mean(distance(pred.diff(dim=1), target.diff(dim=1)), weight[:, 1:] * weight[:, :-1])
+        position = weighted_mean(distance(pred, target), weight)
+        normalised = weighted_mean(distance(scaled, target), weight)
         return position + self.scale_weight * normalised + self.velocity_weight * velocity
 
 
 @LOSSES.register_module()
-class BoneLoss(_PoseLoss):
+class BoneLoss(PoseLoss):
     """Mean over bones of the difference between the batch's mean bone lengths (VideoPose3D's unlabelled loss).
 
     A mean over the batch of this process: with several processes it is not the loss of the global batch.
@@ -123,6 +123,6 @@ class BoneLoss(_PoseLoss):
         children, parents = (list(column) for column in zip(*self.bones))
         counted = weight[..., children] * weight[..., parents]                             # (B, T, bones)
         total = counted.sum(dim=(0, 1)).clamp(min=_EPS)                                    # (bones,)
-        lengths = [(counted * _distance(pose[..., children, :], pose[..., parents, :])).sum(dim=(0, 1)) / total
+        lengths = [(counted * distance(pose[..., children, :], pose[..., parents, :])).sum(dim=(0, 1)) / total
                    for pose in (pred, target)]
         return (lengths[0] - lengths[1]).abs().mean()
