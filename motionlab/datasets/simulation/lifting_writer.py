@@ -1,10 +1,6 @@
-"""Lifting annotation files from simulated clips: one shard per clip, assembled into npz files piece by piece.
-
-The npz members are uncompressed and start at multiples of 64 bytes, so that they can be memory-mapped where they lie.
-"""
+"""Lifting annotation files from simulated clips: one shard per clip, assembled into npz files piece by piece."""
 
 import os
-import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motionlab.datasets.npz_writer import write_member
 from motionlab.datasets.simulation.lifting_clip import SimulationConfig, annotation_rows, camera_rows, simulate_clip
 from motionlab.datasets.simulation.motion_files import MotionClip, load_h36m_joints
 from motionlab.utils import DataError
@@ -103,9 +100,9 @@ def assemble(names: list[str], shard_of: Callable[[str], Path], target: Path) ->
     part = target.with_name(f'{target.name}.tmp')
     with zipfile.ZipFile(part, 'w', zipfile.ZIP_STORED) as archive:
         text = np.dtype(f'<U{width}')
-        _write_member(archive, 'imgname', text, (total,), _image_names(names, lengths, text))
+        write_member(archive, 'imgname', text, (total,), _image_names(names, lengths, text))
         for key, (dtype, shape) in layout.items():
-            _write_member(archive, key, dtype, (total, *shape), (_read(shard_of(name), key) for name in names))
+            write_member(archive, key, dtype, (total, *shape), (_read(shard_of(name), key) for name in names))
     arrays = {key: np.array(value, None if key == 'camera_name' else np.float32) for key, value in cameras.items()}
     camera_target = target.with_name(f'{target.stem}_cameras.npz')
     with camera_target.open('wb') as file:
@@ -123,18 +120,3 @@ def _image_names(names: list[str], lengths: list[tuple[int, int]], dtype: np.dty
     for name, (frames, cameras) in zip(names, lengths):
         yield np.array([f'{name}.cam{i}_{frame:06d}.jpg' for i in range(cameras) for frame in range(1, frames + 1)],
                        dtype)
-
-
-def _write_member(archive: zipfile.ZipFile, key: str, dtype: np.dtype, shape: tuple[int, ...],
-                  pieces: Iterator[np.ndarray]) -> None:
-    """Stream one array into an npz; its header is padded so that data starts at a multiple of 64 bytes."""
-    info = zipfile.ZipInfo(f'{key}.npy')
-    # Local header: 30 bytes, the name, our padding field (4 + n bytes) and the 64-bit size field (20 bytes).
-    used = archive.fp.tell() + 30 + len(info.filename) + 4 + 20
-    padding = -used % 64
-    info.extra = struct.pack('<HH', 0x4D4C, padding) + bytes(padding)
-    with archive.open(info, 'w', force_zip64=True) as file:
-        header = {'descr': np.lib.format.dtype_to_descr(dtype), 'fortran_order': False, 'shape': shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for piece in pieces:
-            file.write(np.ascontiguousarray(piece, dtype).tobytes())
