@@ -15,6 +15,8 @@ from motionlab.engine.config import load_config, resolve_work_dir
 from motionlab.registry import RUNNERS
 from motionlab.utils import CheckpointError, ConfigError
 
+MACRO = 'macro'  # The mean over test sets, each counting the same, in tables and in --out.
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,42 +82,82 @@ def split_by_set(metrics: dict[str, float], names: list[str]) -> dict[str, dict[
         metrics: With several sets, names are ``<set>/<metric>``.
         names: The sets.
     """
-    rows = {}
-    for name in names:
-        prefix = f'{name}/' if len(names) > 1 else ''
-        own = {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
-        rows[name] = {key: value for key, value in own.items() if key.rpartition('/')[0] not in own}
-    return rows
+    return {name: {key: value for key, value in own.items() if key.rpartition('/')[0] not in own}
+            for name, own in _of_each_set(metrics, names).items()}
 
 
-def make_table(rows: dict[str, dict[str, float]], title: str) -> Table:
-    """One row per test set and, for several, their mean."""
+def split_by_action(metrics: dict[str, float], names: list[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Metrics of each test set and each of its actions, the pooled ones first and the mean over actions last.
+
+    Sets whose metrics have no ``action-wise`` part are left out.
+    """
+    tables = {}
+    for name, own in _of_each_set(metrics, names).items():
+        rows: dict[str, dict[str, float]] = {'frame-wise': {}}
+        for key, value in own.items():
+            metric, _, part = key.rpartition('/')
+            if metric in own and f'{metric}/action-wise' in own:
+                rows.setdefault(part, {})[metric] = value
+            elif f'{key}/action-wise' in own:
+                rows['frame-wise'][key] = value
+        if 'action-wise' in rows:
+            rows['action-wise'] = rows.pop('action-wise')
+            tables[name] = rows
+    return tables
+
+
+def macro_means(rows: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Mean over test sets, each counting the same, of every metric that all of them have."""
+    shared = [column for column in next(iter(rows.values())) if all(column in row for row in rows.values())]
+    return {column: math.fsum(row[column] for row in rows.values()) / len(rows) for column in shared}
+
+
+def make_table(rows: dict[str, dict[str, float]], title: str, first_column: str = 'test set') -> Table:
+    """One line per row, and one column per metric that any of them has."""
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     table = Table(title=title)
-    table.add_column('test set')
+    table.add_column(first_column)
     for column in columns:
         table.add_column(column, justify='right')
     for name, row in rows.items():
         table.add_row(name, *(f'{row[column]:.2f}' if column in row else '-' for column in columns))
-    if len(rows) > 1:
-        table.add_section()
-        means = [math.fsum(row.get(column, math.nan) for row in rows.values()) / len(rows) for column in columns]
-        table.add_row('mean', *('-' if math.isnan(mean) else f'{mean:.2f}' for mean in means))
     return table
+
+
+def print_metrics(metrics: dict[str, float], names: list[str], title: str) -> None:
+    """A table of actions for each test set that has them, then one row per set and, for several, their mean."""
+    for name, actions in split_by_action(metrics, names).items():
+        print_table(make_table(actions, name, 'action'))
+    rows = split_by_set(metrics, names)
+    if len(names) > 1:
+        rows[f'{MACRO} mean'] = macro_means(rows)
+    print_table(make_table(rows, title))
+
+
+def _of_each_set(metrics: dict[str, float], names: list[str]) -> dict[str, dict[str, float]]:
+    prefixes = {name: f'{name}/' if len(names) > 1 else '' for name in names}
+    return {name: {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
+            for name, prefix in prefixes.items()}
 
 
 def main() -> None:
     args = parse_args()
     cfg = build_config(args)
     runner = RUNNERS.get(cfg.get('runner_type', 'MotionRunner')).from_cfg(cfg)
-    metrics = runner.test()
+    names = [(loader.dataset.metainfo or {}).get('dataset_name', 'test') for loader in runner.test_loop.loaders]
+    if len(names) > 1 and MACRO in names:
+        raise ConfigError(f'test_dataloader: a set is named {MACRO!r}, which names the mean over sets: set another '
+                          'dataset_name.')
+    metrics = {key: float(value) for key, value in runner.test().items()}
     if not is_main_process():
         return
-    names = [(loader.dataset.metainfo or {}).get('dataset_name', 'test') for loader in runner.test_loop.loaders]
-    print_table(make_table(split_by_set(metrics, names), cfg.load_from))
+    print_metrics(metrics, names, cfg.load_from)
     if args.out:
+        if len(names) > 1:
+            means = macro_means(split_by_set(metrics, names))
+            metrics.update({f'{MACRO}/{key}': value for key, value in means.items()})
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps({key: float(value) for key, value in metrics.items()}, indent=2))
+        Path(args.out).write_text(json.dumps(metrics, indent=2))
         print(f'Metrics: {args.out}')
     if args.dump:
         print(f'Predictions: {args.dump}')

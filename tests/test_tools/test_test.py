@@ -66,11 +66,12 @@ def test_several_sets_in_one_table(trained, tmp_path, monkeypatch, capsys):
         '--dump', tmp_path / 'p.pkl', monkeypatch=monkeypatch)
 
     metrics = json.loads((tmp_path / 'new' / 'm.json').read_text())
-    assert set(metrics) == {'first/error', 'first/samples', 'second/error', 'second/samples'}
+    assert set(metrics) == {f'{name}/{key}' for name in ('first', 'second', 'macro') for key in ('error', 'samples')}
     rows = [line.replace('│', ' ').split() for line in capsys.readouterr().out.split('\n') if line.startswith('│')]
     errors = [metrics['first/error'], metrics['second/error']]
     assert rows == [['first', f'{errors[0]:.2f}', '9.00'], ['second', f'{errors[1]:.2f}', '6.00'],
-                    ['mean', f'{sum(errors) / 2:.2f}', '7.50']]
+                    ['macro', 'mean', f'{sum(errors) / 2:.2f}', '7.50']]
+    assert metrics['macro/error'] == pytest.approx(sum(errors) / 2)
 
     samples = pickle.loads((tmp_path / 'p.pkl').read_bytes())
     assert [sample['dataset_name'] for sample in samples] == ['first'] * 9 + ['second'] * 6
@@ -115,6 +116,27 @@ def test_dump_suffix(trained, tmp_path, monkeypatch):
 def test_parts_of_a_metric_are_not_columns():
     metrics = {'a/MPJPE': 1.0, 'a/MPJPE/walk': 2.0, 'a/MPJPE/action-wise': 2.0, 'ab/MPJPE': 3.0, 'ab/x/PCK': 4.0}
     assert tool.split_by_set(metrics, ['a', 'ab']) == {'a': {'MPJPE': 1.0}, 'ab': {'MPJPE': 3.0, 'x/PCK': 4.0}}
-    table = tool.make_table(tool.split_by_set(metrics, ['a', 'ab']), 'title')
-    assert [list(column.cells) for column in table.columns] == [['a', 'ab', 'mean'], ['1.00', '3.00', '2.00'],
+    rows = tool.split_by_set(metrics, ['a', 'ab'])
+    assert tool.macro_means(rows) == {'MPJPE': 2.0}  # Only what all sets have.
+    table = tool.make_table({**rows, 'macro mean': tool.macro_means(rows)}, 'title')
+    assert [list(column.cells) for column in table.columns] == [['a', 'ab', 'macro mean'], ['1.00', '3.00', '2.00'],
                                                                ['-', '4.00', '-']]
+
+
+def test_each_set_has_a_table_of_its_actions(capsys):
+    metrics = {'a/MPJPE': 1.0, 'a/MPJPE/action-wise': 2.5, 'a/MPJPE/walk': 2.0, 'a/MPJPE/jump': 3.0, 'b/MPJPE': 4.0,
+               'a/PCK': 9.0}
+    assert tool.split_by_action(metrics, ['a', 'b']) == {'a': {
+        'frame-wise': {'MPJPE': 1.0}, 'walk': {'MPJPE': 2.0}, 'jump': {'MPJPE': 3.0}, 'action-wise': {'MPJPE': 2.5}}}
+    tool.print_metrics(metrics, ['a', 'b'], 'all')
+    lines = [line.replace('│', ' ').split() for line in capsys.readouterr().out.split('\n') if line.startswith('│')]
+    assert lines[0] == ['frame-wise', '1.00'] and lines[3] == ['action-wise', '2.50']
+    assert lines[4:] == [['a', '1.00', '9.00'], ['b', '4.00', '-'], ['macro', 'mean', '2.50', '-']]
+
+
+def test_no_set_may_be_called_like_the_mean(trained, tmp_path, monkeypatch):
+    sets = [toy.loader(shuffle=False, name=name) for name in ('one', 'macro')]
+    config = write_toy_config(tmp_path)
+    config.write_text(config.read_text() + f'\ntest_dataloader = {sets!r}\n')
+    with pytest.raises(ConfigError, match="a set is named 'macro'"):
+        run(config, trained, '--work-dir', tmp_path / 'w', monkeypatch=monkeypatch)
