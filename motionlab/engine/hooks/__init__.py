@@ -1,5 +1,6 @@
 """Hooks of the training engine."""
 
+from motionlab.engine.hooks.bn_momentum_hook import BNMomentumHook
 from motionlab.engine.hooks.checkpoint_hook import CheckpointHook
 from motionlab.engine.hooks.early_stopping_hook import EarlyStoppingHook
 from motionlab.engine.hooks.ema_hook import EMAHook
@@ -8,5 +9,5 @@ from motionlab.engine.hooks.logger_hook import LoggerHook
 from motionlab.engine.hooks.runtime_info_hook import RuntimeInfoHook
 from motionlab.engine.hooks.seed_hook import IterationSeedHook
 
-__all__ = ['CheckpointHook', 'EMAHook', 'EarlyStoppingHook', 'FiniteLossHook', 'IterationSeedHook', 'LoggerHook',
-           'NonFiniteError', 'RuntimeInfoHook']
+__all__ = ['BNMomentumHook', 'CheckpointHook', 'EMAHook', 'EarlyStoppingHook', 'FiniteLossHook', 'IterationSeedHook',
+           'LoggerHook', 'NonFiniteError', 'RuntimeInfoHook']
