@@ -10,10 +10,9 @@ from matplotlib.ticker import MultipleLocator
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from motionlab.body.skeletons import H36M_17, Skeleton
+from motionlab.visualization.skeleton_canvas import AZIMUTH_DEG, ELEVATION_DEG, reach_of, upright
 
 _DPI = 100
-_MIN_REACH_M = 0.5  # Half the side of the smallest box a pose is drawn in.
-_VIEW = {'elev': 10, 'azim': -70}  # Seen from the camera's side, a little from above: depth stays readable.
 
 
 def draw_lifting_sample(keypoints_px: np.ndarray, confidence: np.ndarray | None, image_size: Sequence[float],
@@ -44,7 +43,8 @@ def draw_lifting_sample(keypoints_px: np.ndarray, confidence: np.ndarray | None,
     if pred_m is not None:
         _draw_3d(axes, pred_m, skeleton, linewidth=2.5)
     _frame_3d(axes, [pose for pose in (target_m, pred_m) if pose is not None])
-    heading = '3D: prediction solid, target dashed' if pred_m is not None else '3D: target'
+    shown = ' solid, '.join(name for name, pose in (('prediction', pred_m), ('target', target_m)) if pose is not None)
+    heading = f'3D: {shown} dashed' if ',' in shown else f'3D: {shown}'
     axes.set_title(f'{heading}{_error_text(target_m, pred_m)}', fontsize=9)
     if title:
         figure.suptitle(title, fontsize=10)
@@ -93,19 +93,17 @@ def _draw_2d(axes: Axes, keypoints_px: np.ndarray, confidence: np.ndarray, image
 
 
 def _draw_3d(axes: Axes3D, pose_m: np.ndarray, skeleton: Skeleton, **line_style) -> None:
-    plotted = _upright(pose_m)                                                            # (K, 3)
+    plotted = upright(pose_m)                                                             # (K, 3)
     for (a, b), color in zip(skeleton.edges, _colors(skeleton)):
         axes.plot(*plotted[[a, b]].T, color=color, **line_style)
 
 
 def _frame_3d(axes: Axes3D, poses_m: list[np.ndarray], zoom: float = 1.1) -> None:
     """The same scale on all axes, and every joint inside."""
-    points = np.concatenate([_upright(pose) for pose in poses_m]) if poses_m else np.zeros((1, 3))
-    points = points[np.isfinite(points).all(axis=-1)]
-    reach = max(np.abs(points).max(initial=0), _MIN_REACH_M)
+    reach = reach_of(np.concatenate([upright(pose) for pose in poses_m]) if poses_m else np.zeros((1, 3)))
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
     axes.set_box_aspect((1, 1, 1), zoom=zoom)
-    axes.view_init(**_VIEW)
+    axes.view_init(elev=ELEVATION_DEG, azim=AZIMUTH_DEG)
     axes.set_xlabel('x (m)', fontsize=7)
     axes.set_ylabel('depth (m)', fontsize=7)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
@@ -113,17 +111,10 @@ def _frame_3d(axes: Axes3D, poses_m: list[np.ndarray], zoom: float = 1.1) -> Non
     axes.tick_params(labelsize=6)
 
 
-def _upright(pose_m: np.ndarray) -> np.ndarray:
-    """Camera axes -> plot axes relative to the root: x right, depth away from the viewer, height up."""
-    pose = np.asarray(pose_m, dtype=np.float64)                                           # (K, 3)
-    pose = pose - pose[:1]
-    return np.stack([pose[:, 0], pose[:, 2], -pose[:, 1]], axis=-1)                       # (K, 3)
-
-
 def _error_text(target_m: np.ndarray | None, pred_m: np.ndarray | None) -> str:
     if target_m is None or pred_m is None:
         return ''
-    error_mm = 1000 * np.linalg.norm(_upright(pred_m) - _upright(target_m), axis=-1)      # (K,)
+    error_mm = 1000 * np.linalg.norm(upright(pred_m) - upright(target_m), axis=-1)        # (K,)
     error_mm = error_mm[np.isfinite(error_mm)]
     return f', {error_mm.mean():.0f} mm' if error_mm.size else ''
 
