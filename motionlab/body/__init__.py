@@ -1,6 +1,14 @@
 """Skeletons, rotations, kinematics, cameras: the maths of bodies, without any registry but BODY_MODELS."""
 
-from motionlab.body.cameras import Camera, camera_to_world, in_image, project, undistort, world_to_camera
+from motionlab.body.cameras import (
+    Camera,
+    camera_to_world,
+    in_image,
+    invert_extrinsics,
+    project,
+    undistort,
+    world_to_camera,
+)
 from motionlab.body.kinematics import (
     amass_motion_joints,
     forward_kinematics,
@@ -8,8 +16,19 @@ from motionlab.body.kinematics import (
     local_to_global,
     smplx22_to_h36m17,
 )
-from motionlab.body.skeletons import COCO_17, H36M_17, SMPLX_22, Skeleton, coco_to_h36m
+from motionlab.body.skeletons import (
+    COCO_17,
+    H36M_17,
+    MPI_INF_3DHP_17,
+    SMPL_24,
+    SMPLX_22,
+    Skeleton,
+    coco_to_h36m,
+    h36m_joints_of,
+    to_h36m,
+)
 
-__all__ = ['COCO_17', 'H36M_17', 'SMPLX_22', 'Camera', 'Skeleton', 'amass_motion_joints', 'camera_to_world',
-           'coco_to_h36m', 'forward_kinematics', 'global_to_local', 'in_image', 'local_to_global', 'project',
-           'smplx22_to_h36m17', 'undistort', 'world_to_camera']
+__all__ = ['COCO_17', 'H36M_17', 'MPI_INF_3DHP_17', 'SMPLX_22', 'SMPL_24', 'Camera', 'Skeleton', 'amass_motion_joints',
+           'camera_to_world', 'coco_to_h36m', 'forward_kinematics', 'global_to_local', 'h36m_joints_of', 'in_image',
+           'invert_extrinsics', 'local_to_global', 'project', 'smplx22_to_h36m17', 'to_h36m', 'undistort',
+           'world_to_camera']

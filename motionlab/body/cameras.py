@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,6 +74,22 @@ def camera_to_world(points_m: Tensor, camera: Camera) -> Tensor:
     """Inverse of :func:`world_to_camera`; same shapes and units."""
     turned = (_spread(camera.R, points_m, 2) @ points_m.unsqueeze(-1)).squeeze(-1)
     return turned + _spread(camera.T[..., 0], points_m, 1)  # (*batch, ..., 3)
+
+
+def invert_extrinsics(R: Tensor | np.ndarray, T: Tensor | np.ndarray) -> tuple:
+    """From ``X_b = R X_a + T`` the R' and T' of ``X_a = R' X_b + T'``.
+
+    Turns extrinsics that are stored world to camera (MPI-INF-3DHP, 3DPW) into those of :class:`Camera`, and back.
+
+    Args:
+        R: (..., 3, 3) rotation.
+        T: (..., 3, 1) translation.
+
+    Returns:
+        R' (..., 3, 3) and T' (..., 3, 1), of the same type.
+    """
+    inverse = R.swapaxes(-1, -2)
+    return inverse, -(inverse @ T)
 
 
 def project(points_m: Tensor, camera: Camera) -> Tensor:

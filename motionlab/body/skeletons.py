@@ -1,4 +1,4 @@
-"""Joint sets: names, parents, left-right pairs, and the mapping from COCO to Human3.6M order."""
+"""Joint sets: names, parents, left-right pairs, and the mappings to Human3.6M order."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,6 +112,38 @@ COCO_17 = Skeleton(
     parents=(-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14),
     extra_edges=((5, 6), (11, 12)))
 
+SMPL_24 = Skeleton(
+    name='smpl24',
+    joint_names=('pelvis', 'left_hip', 'right_hip', 'spine1', 'left_knee', 'right_knee', 'spine2', 'left_ankle',
+                 'right_ankle', 'spine3', 'left_foot', 'right_foot', 'neck', 'left_collar', 'right_collar', 'head',
+                 'left_shoulder', 'right_shoulder', 'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist',
+                 'left_hand', 'right_hand'),
+    parents=(-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21))
+
+# The test set's order. In it hips and neck come before root and spine, so this tree, whose parents must come first, is
+# not the anatomical one; its extra edges close the trunk.
+MPI_INF_3DHP_17 = Skeleton(
+    name='mpi_inf_3dhp17',
+    joint_names=('head_top', 'neck', 'right_shoulder', 'right_elbow', 'right_wrist', 'left_shoulder', 'left_elbow',
+                 'left_wrist', 'right_hip', 'right_knee', 'right_ankle', 'left_hip', 'left_knee', 'left_ankle', 'root',
+                 'spine', 'head'),
+    parents=(-1, 0, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 8, 1, 0),
+    extra_edges=((11, 14), (14, 15), (1, 16)))
+
+# The 17 of the 28 joints of MPI-INF-3DHP's training annotation, in the order of the test set.
+MPI_INF_3DHP_TRAIN_JOINTS = (7, 5, 14, 15, 16, 9, 10, 11, 23, 24, 25, 18, 19, 20, 4, 3, 6)
+
+# Entry i: which joint of a layout is Human3.6M joint i; -1 where it has none.
+_MPI_INF_3DHP_TO_H36M = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
+_TO_H36M: dict[str, tuple[int, tuple[int, ...]]] = {
+    # 32 joints of the recordings, of which 17 move on their own.
+    'h36m32': (32, (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)),
+    'mpi_inf_3dhp17': (17, _MPI_INF_3DHP_TO_H36M),
+    'mpi_inf_3dhp28': (28, tuple(MPI_INF_3DHP_TRAIN_JOINTS[j] for j in _MPI_INF_3DHP_TO_H36M)),
+    'smpl24': (24, (0, 2, 5, 8, 1, 4, 7, 6, 12, -1, 15, 16, 18, 20, 17, 19, 21)),
+    'fit3d25': (25, tuple(range(17))),
+}
+
 
 def _coco_to_h36m_weights() -> np.ndarray:
     """(17, 17) weights: H36M joint i = sum_j weights[i, j] * COCO joint j."""
@@ -144,3 +176,43 @@ def coco_to_h36m(values: Tensor | np.ndarray) -> Tensor | np.ndarray:
     if isinstance(values, Tensor):
         return torch.as_tensor(_COCO_TO_H36M, dtype=values.dtype, device=values.device) @ values  # (..., 17, C)
     return _COCO_TO_H36M.astype(values.dtype) @ values  # (..., 17, C)
+
+
+def to_h36m(values: Tensor | np.ndarray, layout: str) -> Tensor | np.ndarray:
+    """Joints of another layout in Human3.6M-17 order; joints are picked, never mixed (but for COCO).
+
+    What is called alike is not the same point of the body: joint 9 (neck_base, near the nose) is the middle of the head
+    in MPI-INF-3DHP and has no counterpart in SMPL.
+
+    Args:
+        values: (..., K, C) coordinates, confidences or both; a bare confidence is passed as ``confidence[..., None]``.
+        layout: ``'coco17'`` (:func:`coco_to_h36m`), ``'h36m17'`` (as it is), ``'h36m32'``, ``'mpi_inf_3dhp17'`` (its
+            test set), ``'mpi_inf_3dhp28'`` (its training set), ``'smpl24'`` or ``'fit3d25'``.
+
+    Returns:
+        (..., 17, C), same type, dtype and device; zeros, hence confidence 0, for joints that the layout lacks
+        (:func:`h36m_joints_of` tells which).
+
+    Raises:
+        ValueError: The layout is unknown, or K is not its number of joints.
+    """
+    if layout == 'coco17':
+        return coco_to_h36m(values)
+    joints, source = _source_joints(layout)
+    if values.ndim < 2 or values.shape[-2] != joints:
+        raise ValueError(f'to_h36m: found shape {tuple(values.shape)}, expected (..., {joints}, C) for {layout!r}')
+    picked = values[..., list(source), :]  # (..., 17, C)
+    picked[..., [i for i, j in enumerate(source) if j < 0], :] = 0
+    return picked
+
+
+def h36m_joints_of(layout: str) -> np.ndarray:
+    """(17,) bool: Human3.6M joints that ``layout`` has (see :func:`to_h36m`)."""
+    return np.array([j >= 0 for j in _source_joints(layout)[1]])
+
+
+def _source_joints(layout: str) -> tuple[int, tuple[int, ...]]:
+    table = _TO_H36M | dict.fromkeys(('h36m17', 'coco17'), (17, tuple(range(17))))
+    if layout not in table:
+        raise ValueError(f'joint layout {layout!r} is unknown, expected one of {sorted(table)}')
+    return table[layout]

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from motionlab.body.cameras import Camera, camera_to_world, in_image, project, undistort, world_to_camera
+from motionlab.body.cameras import (
+    Camera,
+    camera_to_world,
+    in_image,
+    invert_extrinsics,
+    project,
+    undistort,
+    world_to_camera,
+)
 
 NAMES = ['S1_54138969', 'S1_55011271', 'S9_58860488', 'S11_60457274']
 
@@ -71,3 +79,15 @@ def test_in_image_and_shape_errors(reference):
         Camera(camera.R, camera.T[:, 0], camera.f, camera.c, camera.k, camera.p, camera.w, camera.h)
     with pytest.raises(ValueError, match='do not lead'):
         project(torch.ones(3, 17, 3), Camera.stack([camera, camera]))
+
+
+def test_both_stored_conventions_give_the_same_world(reference):
+    """MPI-INF-3DHP stores X_c = R X_w + T; Human3.6M stores X_w = R X_c + T."""
+    camera = h36m_camera(reference, NAMES[2])
+    stored_R, stored_T = camera.R.mT, -camera.R.mT @ camera.T
+    points = (stored_R @ reference['world'][..., None] + stored_T)[..., 0]
+    R, T = invert_extrinsics(stored_R, stored_T)
+    again = Camera(R, T, camera.f, camera.c, camera.k, camera.p, camera.w, camera.h)
+    torch.testing.assert_close(camera_to_world(points, again), reference['world'], atol=1e-9, rtol=0)
+    for stored, back in zip((stored_R, stored_T), invert_extrinsics(R.numpy(), T.numpy())):
+        np.testing.assert_allclose(back, stored, atol=1e-12)

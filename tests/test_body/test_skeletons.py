@@ -1,10 +1,20 @@
-"""Skeleton tables against the published numbers, and COCO -> H36M."""
+"""Skeleton tables against the published numbers, and other layouts -> H36M."""
 
 import numpy as np
 import pytest
 import torch
 
-from motionlab.body import COCO_17, H36M_17, SMPLX_22, Skeleton, coco_to_h36m
+from motionlab.body import (
+    COCO_17,
+    H36M_17,
+    MPI_INF_3DHP_17,
+    SMPL_24,
+    SMPLX_22,
+    Skeleton,
+    coco_to_h36m,
+    h36m_joints_of,
+    to_h36m,
+)
 
 
 def test_h36m_tables_are_the_published_ones():
@@ -17,7 +27,7 @@ def test_smplx_tables():
     assert SMPLX_22.flip_indices == (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
 
 
-@pytest.mark.parametrize('skeleton', [H36M_17, SMPLX_22, COCO_17], ids=lambda s: s.name)
+@pytest.mark.parametrize('skeleton', [H36M_17, SMPLX_22, COCO_17, SMPL_24, MPI_INF_3DHP_17], ids=lambda s: s.name)
 def test_mirror_levels_and_edges(skeleton):
     flip = np.array(skeleton.flip_indices)
     assert (flip[flip] == np.arange(len(skeleton))).all()
@@ -63,3 +73,47 @@ def test_coco_to_h36m_takes_tensors_and_names_a_wrong_shape():
     torch.testing.assert_close(out[:, 0], (confidence[:, 11] + confidence[:, 12]) / 2)
     with pytest.raises(ValueError, match=r'\(2, 16, 2\)'):
         coco_to_h36m(torch.zeros(2, 16, 2))
+
+
+# Human3.6M joint -> the joint of the other layout that stands for it, by name.
+_H36M_FROM_3DHP = {
+    'root': 'root', 'right_hip': 'right_hip', 'right_knee': 'right_knee', 'right_foot': 'right_ankle',
+    'left_hip': 'left_hip', 'left_knee': 'left_knee', 'left_foot': 'left_ankle', 'spine': 'spine', 'thorax': 'neck',
+    'neck_base': 'head', 'head': 'head_top', 'left_shoulder': 'left_shoulder', 'left_elbow': 'left_elbow',
+    'left_wrist': 'left_wrist', 'right_shoulder': 'right_shoulder', 'right_elbow': 'right_elbow',
+    'right_wrist': 'right_wrist'}
+_H36M_FROM_SMPL = _H36M_FROM_3DHP | {'root': 'pelvis', 'spine': 'spine2', 'head': 'head'}
+del _H36M_FROM_SMPL['neck_base']
+_3DHP_28 = ('spine3', 'spine4', 'spine2', 'spine', 'root', 'neck', 'head', 'head_top', 'left_clavicle',
+            'left_shoulder', 'left_elbow', 'left_wrist', 'left_hand', 'right_clavicle', 'right_shoulder',
+            'right_elbow', 'right_wrist', 'right_hand', 'left_hip', 'left_knee', 'left_ankle', 'left_foot',
+            'left_toe', 'right_hip', 'right_knee', 'right_ankle', 'right_foot', 'right_toe')
+
+
+@pytest.mark.parametrize('layout, names, source', [
+    ('mpi_inf_3dhp17', MPI_INF_3DHP_17.joint_names, _H36M_FROM_3DHP), ('mpi_inf_3dhp28', _3DHP_28, _H36M_FROM_3DHP),
+    ('smpl24', SMPL_24.joint_names, _H36M_FROM_SMPL)], ids=['3dhp17', '3dhp28', 'smpl24'])
+@pytest.mark.parametrize('kind', [np.asarray, torch.as_tensor], ids=['numpy', 'torch'])
+def test_layouts_map_name_by_name(layout, names, source, kind):
+    values = np.random.default_rng(0).normal(size=(4, len(names), 3)).astype(np.float32)
+    mapped = to_h36m(kind(values), layout)
+    assert type(mapped) is type(kind(values)) and mapped.shape == (4, 17, 3)
+    for joint, name in enumerate(H36M_17.joint_names):
+        expected = values[:, names.index(source[name])] if name in source else np.zeros((4, 3))
+        np.testing.assert_array_equal(mapped[:, joint], expected)
+        assert h36m_joints_of(layout)[joint] == (name in source)
+
+
+def test_layouts_that_are_picks_of_indices():
+    recorded = np.arange(32.0)[:, None]
+    assert to_h36m(recorded, 'h36m32')[:, 0].tolist() == [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
+    assert to_h36m(recorded[:25], 'fit3d25')[:, 0].tolist() == list(range(17))
+    np.testing.assert_array_equal(to_h36m(recorded[:17], 'h36m17'), recorded[:17])
+    np.testing.assert_array_equal(to_h36m(recorded[:17], 'coco17'), coco_to_h36m(recorded[:17]))
+
+
+def test_layouts_name_what_is_wrong():
+    with pytest.raises(ValueError, match=r"\(16, 2\).*\(\.\.\., 17, C\) for 'mpi_inf_3dhp17'"):
+        to_h36m(np.zeros((16, 2)), 'mpi_inf_3dhp17')
+    with pytest.raises(ValueError, match=r"'body25' is unknown.*smpl24"):
+        to_h36m(np.zeros((25, 2)), 'body25')
