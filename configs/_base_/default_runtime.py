@@ -10,7 +10,6 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'))
-custom_hooks = []
 
 env_cfg = dict(
     cudnn_benchmark=False,

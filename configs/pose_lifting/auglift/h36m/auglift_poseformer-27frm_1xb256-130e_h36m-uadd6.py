@@ -1,0 +1,6 @@
+_base_ = ['./auglift_poseformer-27frm_1xb256-130e_h36m-xycd.py']
+
+model = dict(codec=dict(depth_stats='range'))
+train_dataloader = dict(dataset=dict(depth_stats='range'))
+val_dataloader = dict(dataset=dict(depth_stats='range'))
+test_dataloader = [dict(loader, dataset=dict(loader.dataset, depth_stats='range')) for loader in _base_.test_dataloader]

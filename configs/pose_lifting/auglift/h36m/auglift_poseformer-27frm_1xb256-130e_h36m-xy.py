@@ -1,0 +1,3 @@
+_base_ = ['./auglift_poseformer-27frm_1xb256-130e_h36m-xycd.py']
+
+model = dict(codec=dict(use_confidence=False, use_depth=False))

@@ -1,0 +1,8 @@
+_base_ = ['./auglift_tcn-27frm_1xb512-200e_h36m-xycd.py']
+
+model = dict(codec=dict(depth_stats='spatial'))
+train_dataloader = dict(dataset=dict(depth_stats='spatial'))
+val_dataloader = dict(dataset=dict(depth_stats='spatial'))
+test_dataloader = [
+    dict(loader, dataset=dict(loader.dataset, depth_stats='spatial')) for loader in _base_.test_dataloader
+]

@@ -1,0 +1,14 @@
+# VideoPose3D as mmpose trains it.
+_base_ = [
+    '../../../_base_/default_runtime.py',
+    '../../../_base_/datasets/lifting_h36m.py',
+    '../../../_base_/models/lifting_tcn.py',
+    '../../../_base_/schedules/lifting_mmpose_tcn_160e.py',
+]
+
+model = dict(codec=dict(use_confidence=False, use_depth=False), test_flip=False)
+train_dataloader = dict(batch_size=128)
+
+default_hooks = dict(
+    checkpoint=dict(save_best='MPJPE', rule='less'),
+    visualization=dict(type='PoseVisualizationHook', interval=200))

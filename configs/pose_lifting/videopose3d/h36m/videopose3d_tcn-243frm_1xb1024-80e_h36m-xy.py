@@ -1,0 +1,18 @@
+# Pavllo et al., CVPR 2019.
+_base_ = [
+    '../../../_base_/default_runtime.py',
+    '../../../_base_/datasets/lifting_h36m.py',
+    '../../../_base_/models/lifting_tcn.py',
+    '../../../_base_/schedules/lifting_80e.py',
+]
+
+model = dict(
+    codec=dict(use_confidence=False, use_depth=False),
+    backbone=dict(kernel_sizes=(3, 3, 3, 3, 3)))
+train_dataloader = dict(batch_size=1024, dataset=dict(seq_len=243))
+val_dataloader = dict(dataset=dict(seq_len=243))
+test_dataloader = [dict(loader, dataset=dict(loader.dataset, seq_len=243)) for loader in _base_.test_dataloader]
+
+default_hooks = dict(
+    checkpoint=dict(save_best='MPJPE', rule='less'),
+    visualization=dict(type='PoseVisualizationHook', interval=200))
