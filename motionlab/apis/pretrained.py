@@ -27,7 +27,8 @@ class Conversion:
         config: What builds it.
         matched: Keys of the file that went into the model.
         dropped: Keys and entries of the file that did not.
-        missing: Keys of the model that the file does not hold (counters of batch norm aside).
+        missing: Keys of the model that the file does not hold (counters of batch norm and the codec's statistics aside:
+            no published file holds these, and a codec without statistics refuses to encode).
     """
 
     model: nn.Module
@@ -48,14 +49,16 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str) ->
     Sizes are read off the shapes. The file is read without executing anything in it.
 
     Args:
-        source: ``'videopose3d'`` or ``'mmpose-tcn'``.
-        path: The file as published (VideoPose3D: ``{epoch, lr, ..., model_pos}``), or a bare ``state_dict``.
-        hints: What shapes do not tell, with the published defaults. Both sources: ``causal=False``,
-            ``num_joints=17``, ``third_is_depth=False``.
+        source: ``'videopose3d'``, ``'mmpose-tcn'``, ``'poseformer'`` or ``'auglift-poseformer'``.
+        path: The file as published (VideoPose3D, PoseFormer: ``{epoch, lr, ..., model_pos}``), or a bare
+            ``state_dict``.
+        hints: What shapes do not tell, with the published defaults. All sources: ``causal=False``,
+            ``third_is_depth=False``; the first two ``num_joints=17``; PoseFormers ``num_heads=8``.
 
     Returns:
-        For both sources a :class:`motionlab.models.PoseLifter`: ``net(x)`` maps network inputs (B, T, 17, C) to
-        (B, T', 17, 3) root-relative metres (16 joints where the network has no root).
+        A :class:`motionlab.models.PoseLifter`. Of the first two sources, ``net(x)`` maps network inputs (B, T, 17, C)
+        to (B, T', 17, 3) root-relative metres (16 joints where the network has no root); of the PoseFormers, windows
+        (B, F, 17, C) to (B, 17, 3). C is base channels | image features | depth features.
 
     Raises:
         ConfigError: unknown source or hint.
@@ -85,7 +88,8 @@ def convert(source: str, path: str | Path, **hints: bool | int | str) -> Convers
     matched = [renamed[ours][0] for ours in report.matched]
     taken = set(matched)
     return Conversion(model, config, matched, [key for key in weights if key not in taken] + others,
-                      [key for key in report.missing if not key.endswith('.num_batches_tracked')])
+                      [key for key in report.missing if not key.endswith('.num_batches_tracked')
+                       and not key.startswith('codec.')])
 
 
 def save_conversion(conversion: Conversion, path: str | Path) -> None:

@@ -11,7 +11,11 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from motionlab.utils import ConfigError
+from torch import Tensor
+
+from motionlab.utils import CheckpointError, ConfigError
+
+Renamed = dict[str, tuple[str, Tensor]]  # Our key -> (key in the file, tensor).
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Source:
 SOURCES: dict[str, Source] = {
     'videopose3d': Source('videopose3d:convert', containers=('model_pos', 'state_dict')),
     'mmpose-tcn': Source('videopose3d:convert_mmpose', containers=('state_dict',)),
+    'poseformer': Source('poseformer:convert', containers=('model_pos', 'state_dict')),
+    'auglift-poseformer': Source('poseformer:convert_auglift', containers=('state_dict',)),
 }
 
 
@@ -50,3 +56,11 @@ def hints_of(name: str) -> dict[str, inspect.Parameter]:
     """The hints that a source takes, with their defaults."""
     parameters = inspect.signature(find_source(name).load()).parameters
     return {key: value for key, value in parameters.items() if value.kind is value.KEYWORD_ONLY}
+
+
+def need(weights: dict[str, Tensor], key: str) -> Tensor:
+    """The tensor that every file of a source holds; :class:`CheckpointError` where it is of something else."""
+    if key not in weights:
+        found = ', '.join(list(weights)[:4]) or 'nothing'
+        raise CheckpointError(f'no key matches this source: {key} is not among the {len(weights)} found ({found}...).')
+    return weights[key]

@@ -4,9 +4,8 @@ import re
 
 from torch import Tensor
 
+from motionlab.apis.sources import Renamed, need
 from motionlab.utils import CheckpointError
-
-Renamed = dict[str, tuple[str, Tensor]]
 
 _MMPOSE_NAMES = (
     (re.compile(r'^backbone\.expand_conv\.conv\.'), 'expand_conv.'),
@@ -29,7 +28,7 @@ def convert(weights: dict[str, Tensor], *, causal: bool = False, num_joints: int
     Raises:
         CheckpointError: the keys are not this network's, or its sizes cannot be told from them.
     """
-    first, last = (_need(weights, key) for key in ('expand_conv.weight', 'shrink.weight'))
+    first, last = (need(weights, key) for key in ('expand_conv.weight', 'shrink.weight'))
     in_channels, rest = divmod(first.shape[1], num_joints)
     if rest or in_channels not in (2, 3, 4):
         raise CheckpointError(f'expand_conv.weight has {first.shape[1]} inputs: expected 2, 3 or 4 times '
@@ -39,7 +38,7 @@ def convert(weights: dict[str, Tensor], *, causal: bool = False, num_joints: int
         raise CheckpointError(f'shrink.weight has {last.shape[0]} outputs: expected 3 times num_joints={num_joints}, '
                               'or one joint fewer (no root). Give the right num_joints.')
     blocks = sum(re.fullmatch(r'layers_conv\.\d+\.weight', key) is not None for key in weights) // 2
-    kernels = [first.shape[2], *(_need(weights, f'layers_conv.{2 * i}.weight').shape[2] for i in range(blocks))]
+    kernels = [first.shape[2], *(need(weights, f'layers_conv.{2 * i}.weight').shape[2] for i in range(blocks))]
     config = dict(
         type='PoseLifter',
         codec=dict(type='ImagePoseLifting', num_input_channels=in_channels, remove_root=num_outputs < num_joints,
@@ -59,10 +58,14 @@ def convert(weights: dict[str, Tensor], *, causal: bool = False, num_joints: int
 
 def convert_mmpose(weights: dict[str, Tensor], *, causal: bool = False, num_joints: int = 17,
                    third_is_depth: bool = False) -> tuple[dict, Renamed]:
-    """mmpose 1.x: ``TCN`` with ``TemporalRegressionHead``. Arguments and errors as for :func:`convert`."""
+    """mmpose 1.x: ``TCN`` with ``TemporalRegressionHead``, and AugLift's, whose encoding the codec then follows.
+
+    Arguments and errors as for :func:`convert`.
+    """
     original = {_mmpose_to_original(key): key for key in weights}
     config, renamed = convert({name: weights[key] for name, key in original.items()}, causal=causal,
                               num_joints=num_joints, third_is_depth=third_is_depth)
+    config['codec']['preset'] = 'tcn'
     return config, {ours: (original[key], tensor) for ours, (key, tensor) in renamed.items()}
 
 
@@ -83,10 +86,3 @@ def _mmpose_to_original(key: str) -> str:
     for pattern, replacement in _MMPOSE_NAMES:
         key = pattern.sub(replacement, key)
     return _MMPOSE_BLOCK.sub(lambda m: f'layers_{m[3]}.{2 * int(m[1]) + int(m[2]) - 1}.', key)
-
-
-def _need(weights: dict[str, Tensor], key: str) -> Tensor:
-    if key not in weights:
-        found = ', '.join(list(weights)[:4]) or 'nothing'
-        raise CheckpointError(f'no key matches this source: {key} is not among the {len(weights)} found ({found}...).')
-    return weights[key]
