@@ -3,7 +3,7 @@ import torch
 from mmengine.optim import OptimWrapper
 
 from motionlab.codecs.lifting_batch import check_lifting_batch
-from motionlab.registry import BACKBONES, MODELS
+from motionlab.registry import BACKBONES, LOSSES, MODELS
 from motionlab.utils import ConfigError, DataError
 from motionlab.utils.random import seed_iteration
 
@@ -21,6 +21,17 @@ def _config(**overrides) -> dict:
 def _lifter(**overrides) -> torch.nn.Module:
     torch.manual_seed(0)
     return MODELS.build(_config(**overrides))
+
+
+_POSEFORMER = dict(type='PoseFormer', num_frames=9, embed_dim=8, spatial_depth=1, temporal_depth=2)
+
+
+def _with_backbone(backbone: dict, **overrides) -> torch.nn.Module:
+    """A lifter with this backbone; TCN where it names none."""
+    if 'type' not in backbone:
+        return _lifter(backbone=backbone, **overrides)
+    torch.manual_seed(0)
+    return MODELS.build({**_config(**overrides), 'backbone': backbone})
 
 
 def _batch(samples: int = 4, frames: int = 9, targets: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -169,10 +180,11 @@ def test_training_flip_does_not_depend_on_the_number_of_processes():
     torch.testing.assert_close(torch.stack(seen[1:], dim=1).flatten(0, 1), seen[0], atol=0, rtol=0)
 
 
+@pytest.mark.parametrize('backbone', [dict(), _POSEFORMER], ids=['tcn', 'poseformer'])
 @pytest.mark.parametrize('causal', [False, True])
 @pytest.mark.parametrize('frames', [1, 4, 9, 30])
-def test_dense_clip_equals_windows(frames, causal):
-    lifter = _lifter(backbone=dict(causal=causal), test_flip=True).eval()
+def test_dense_clip_equals_windows(frames, causal, backbone):
+    lifter = _with_backbone(dict(causal=causal, **backbone), test_flip=True).eval()
     clip = lifter.codec.encode(_batch(samples=2, frames=frames))['inputs']
     offsets = torch.arange(-8, 1) if causal else torch.arange(-4, 5)
     with torch.no_grad():
@@ -185,8 +197,9 @@ def test_dense_clip_equals_windows(frames, causal):
             torch.testing.assert_close(lifter.codec.decode(single)[:, 0], dense[:, frame], atol=1e-5, rtol=0)
 
 
-def test_causal_answers_do_not_see_the_future():
-    lifter = _lifter(backbone=dict(causal=True)).eval()
+@pytest.mark.parametrize('backbone', [dict(), _POSEFORMER], ids=['tcn', 'poseformer'])
+def test_causal_answers_do_not_see_the_future(backbone):
+    lifter = _with_backbone(dict(causal=True, **backbone)).eval()
     clip = lifter.codec.encode(_batch(samples=1, frames=30))['inputs']
     changed = clip.clone()
     changed[:, 20:] = torch.randn(1, 10, 17, 4)
@@ -213,3 +226,42 @@ def test_compile_keeps_checkpoint_keys(monkeypatch):
     monkeypatch.setattr(torch, 'compile', lambda function, *_args, **_kwargs: compiled.append(1) or function)
     lifter = _lifter(compile=['backbone'])
     assert set(lifter.state_dict()) == set(_lifter().state_dict()) and compiled == [1]
+
+
+@LOSSES.register_module(force=True)
+class _RecordConfidence(torch.nn.Module):
+    name, needs_confidence = 'recorded', True
+
+    def forward(self, pred: torch.Tensor, target: torch.Tensor, weight: torch.Tensor,
+                confidence: torch.Tensor) -> torch.Tensor:
+        self.seen = (confidence, weight)
+        return pred.sum() * 0
+
+
+@pytest.mark.parametrize('causal', [False, True])
+def test_losses_that_need_it_get_the_confidence_of_the_target_frames(causal):
+    losses = [dict(type='_RecordConfidence'), dict(type='MPJPELoss')]
+    lifter = _lifter(codec=dict(remove_root=True), backbone=dict(causal=causal), head=dict(loss=losses))
+    batch = _batch(frames=12, targets=4)
+    batch['confidence'][0] = torch.nan
+    assert set(lifter(batch, mode='loss')) == {'loss_recorded', 'loss_mpjpe'}
+    confidence, weight = lifter.head.losses[0].seen
+    first = 8 if causal else 4
+    expected = (batch['confidence'].nan_to_num() * batch['keypoints_valid'])[:, first:first + 4, 1:]
+    torch.testing.assert_close(confidence, expected)
+    assert confidence.shape == weight.shape
+    lifter.flip_prob = 1.0
+    lifter(batch, mode='loss')
+    torch.testing.assert_close(lifter.head.losses[0].seen[0], lifter.codec.flip_weight(expected))
+    xy = _lifter(codec=dict(num_input_channels=2), head=dict(loss=losses))
+    with pytest.raises(DataError, match='confidence'):
+        xy({key: value for key, value in _batch().items() if key != 'confidence'}, mode='loss')
+
+
+def test_a_pooling_backbone_answers_a_window_without_time():
+    lifter = _with_backbone(_POSEFORMER).eval()
+    clip = torch.randn(2, 12, 17, 4)
+    assert lifter(clip[:, :9]).shape == (2, 17, 3) and lifter(clip).shape == (2, 4, 17, 3)
+    torch.testing.assert_close(lifter(clip)[:, 0], lifter(clip[:, :9]))
+    assert lifter(_batch(), mode='predict')['pred_m'].shape == (4, 1, 17, 3)
+    assert lifter(_batch(), mode='loss')['loss_mpjpe'] > 0

@@ -28,3 +28,13 @@ def test_losses_are_named_and_sum_up_under_autocast_as_without():
     assert pred.dtype is torch.float32
     assert all(value.dtype is torch.float32 for value in found.values())
     torch.testing.assert_close(found, expected)
+
+
+def test_norm_comes_before_the_linear_layer():
+    head = PoseRegressionHead(6, num_joints=2, norm=True)
+    torch.nn.init.normal_(head.norm.weight)
+    features = 3 + 2 * torch.randn(2, 3, 6)
+    normal = (features - features.mean(-1, keepdim=True)) / (features.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+    expected = head.fc(normal * head.norm.weight + head.norm.bias)
+    torch.testing.assert_close(head(features), expected.unflatten(-1, (2, 3)), atol=1e-5, rtol=1e-5)
+    assert set(PoseRegressionHead(6).state_dict()) == {'fc.weight', 'fc.bias'}

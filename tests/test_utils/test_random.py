@@ -1,9 +1,10 @@
 import random
 
 import numpy as np
+import pytest
 import torch
 
-from motionlab.utils.random import batch_rand, derive_seed, seed_iteration
+from motionlab.utils.random import batch_rand, derive_seed, replay_batch_rand, seed_iteration
 
 
 def _draws() -> tuple[float, float, float]:
@@ -51,3 +52,23 @@ def test_batch_rand_is_uniform():
 def test_derived_seeds_keep_words_apart():
     assert len({derive_seed(a, b) for a in range(30) for b in range(30)}) == 900
     assert torch.Generator().manual_seed(derive_seed(2**40, 3)).initial_seed() >= 0
+
+
+@pytest.mark.parametrize('drawn_before', [0, 3])
+def test_replayed_draws_are_those_recorded_and_the_stream_goes_on(drawn_before):
+    seed_iteration(1, 0, 1, 5)
+    for _ in range(drawn_before):
+        batch_rand((2,))
+    record, replay = replay_batch_rand()
+    with record:
+        first = [batch_rand((2,)), batch_rand((3,))]
+    between = batch_rand((2,))
+    with replay:
+        again = [batch_rand((2,)), batch_rand((3,))]
+    after = batch_rand((2,))
+    seed_iteration(1, 0, 1, 5)
+    plain = [batch_rand((size,)) for size in [2] * drawn_before + [2, 3, 2, 2]][drawn_before:]
+    for found, expected in zip([*first, between, after], plain):
+        assert torch.equal(found, expected)
+    for found, expected in zip(again, first):
+        assert torch.equal(found, expected)
