@@ -51,7 +51,7 @@ def _self_occluded(joints_m: Tensor, points_px: Tensor | None, margin_m: float) 
     rays = joints[..., :2] / depth[..., None]                                              # (n, K, 2)
     points = rays if points_px is None else points_px.double()
     focal = 1 if points_px is None else _focal(rays, points, known)[:, None]               # (n, 1)
-    radius = focal * _leg_scale(joints, known)[:, None] * joints.new_tensor(RADIUS_M) / depth  # (n, K) in units of points
+    radius = focal * _leg_scale(joints, known)[:, None] * joints.new_tensor(RADIUS_M) / depth  # (n, K) as points
 
     start, end = (torch.tensor(column, device=joints.device) for column in zip(*SEGMENTS))  # (S,) each
     axis = points[:, end] - points[:, start]                                               # (n, S, 2)
