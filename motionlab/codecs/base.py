@@ -1,8 +1,11 @@
 """The bridge between raw physical units and network space."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 
 from torch import Tensor, nn
+
+from motionlab.utils import ConfigError
 
 
 class Codec(nn.Module):
@@ -28,3 +31,12 @@ class Codec(nn.Module):
     @abstractmethod
     def decode(self, output: Tensor) -> Tensor:
         """Network output -> raw units."""
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether :meth:`fit` must see training data, or a checkpoint be loaded, before :meth:`encode` can work."""
+        return False
+
+    def fit(self, batches: Iterable[dict[str, Tensor]]) -> None:
+        """Take statistics from raw batches of the training set. Only codecs that have statistics define this."""
+        raise ConfigError(f'{type(self).__name__} has no statistics to fit with these options.')

@@ -32,7 +32,8 @@ PRED_M = 'pred_m'                      # (B, M, K, 3) float32, root-relative joi
 _SHAPES = {
     KEYPOINTS_PX: 'BFK2', CONFIDENCE: 'BFK', DEPTH_M: 'BFK', KEYPOINTS_VALID: 'BFK', IMAGE_SIZE_PX: 'B2',
     DEPTH_MIN_M: 'BFK', DEPTH_MAX_M: 'BFK', DEPTH_MIN_PX: 'BFK2', DEPTH_MAX_PX: 'BFK2', IMAGE_FEATURES: 'BFKI',
-    DEPTH_FEATURES: 'BFKD', TARGET_PX: 'BMK2', TARGET_M: 'BMK3', TARGET_VISIBLE: 'BMK', SAMPLE_INDEX: 'B', CLIP_INDEX: 'B', FRAME_INDEX: 'BM',
+    DEPTH_FEATURES: 'BFKD', TARGET_PX: 'BMK2', TARGET_M: 'BMK3', TARGET_VISIBLE: 'BMK', SAMPLE_INDEX: 'B',
+    CLIP_INDEX: 'B', FRAME_INDEX: 'BM',
 }
 
 
@@ -52,3 +53,9 @@ def check_lifting_batch(batch: dict[str, Tensor], source: str = 'batch') -> None
             expected = tuple(c if size == -1 else size for c, size in zip(letters, sizes))
             raise DataError(source, key, f'shape {found}', f'shape {expected} ({letters})')
         bound.update({c: size for c, size in zip(letters, found) if not c.isdigit()})
+
+
+def middle_frames(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Inputs of the middle frame of every window: (B, F, ...) -> (B, 1, ...). Targets are left out."""
+    return {key: value[:, value.shape[1] // 2][:, None] if _SHAPES[key].startswith('BF') else value
+            for key, value in batch.items() if not _SHAPES[key].startswith('BM')}

@@ -16,6 +16,10 @@ def _batch(seed: int = 0, samples: int = 2, frames: int = 3, targets: int = 1) -
         depth_m=4 + torch.rand(samples, frames, 17, generator=rng),
         keypoints_valid=torch.ones(samples, frames, 17, dtype=torch.bool),
         image_size_px=torch.tensor([[1000.0, 1002.0]]).repeat(samples, 1),
+        depth_min_m=3.8 + 0.1 * torch.rand(samples, frames, 17, generator=rng),
+        depth_max_m=5.1 + 0.1 * torch.rand(samples, frames, 17, generator=rng),
+        depth_min_px=1000 * torch.rand(samples, frames, 17, 2, generator=rng),
+        depth_max_px=1000 * torch.rand(samples, frames, 17, 2, generator=rng),
         target_m=torch.randn(samples, targets, 17, 3, generator=rng) + torch.tensor([0, 0, 5.0]),
         target_visible=torch.ones(samples, targets, 17, dtype=torch.bool))
 
@@ -27,11 +31,15 @@ def _batch(seed: int = 0, samples: int = 2, frames: int = 3, targets: int = 1) -
     (dict(num_input_channels=3, use_confidence=False), 'xyd'),
     (dict(use_confidence=True, use_depth=True), 'xycd'), (dict(num_input_channels=4), 'xycd'),
     (dict(num_input_channels=4, use_depth=True), 'xycd'),
+    (dict(num_input_channels=6), 'xycd' + 'dmindmax'), (dict(depth_stats='range'), 'xycd' + 'dmindmax'),
+    (dict(num_input_channels=10), 'xycd' + 'dminx_dminy_dmindmaxx_dmaxy_dmax'),
+    (dict(depth_stats='spatial', use_depth=True), 'xycd' + 'dminx_dminy_dmindmaxx_dmaxy_dmax'),
 ])
 def test_flags_of_the_seed_build(flags, channels):
     codec = CODECS.build(dict(type='ImagePoseLifting', **flags))
-    assert ''.join(codec.channels) == channels and codec.in_channels == len(channels) and codec.out_channels == 3
-    assert codec.encode(_batch())['inputs'].shape == (2, 3, 17, len(channels))
+    assert ''.join(codec.channels) == channels and codec.out_channels == 3
+    assert codec.in_channels == codec.base_channels == len(codec.channels) and codec.feature_channels == ()
+    assert codec.encode(_batch())['inputs'].shape == (2, 3, 17, codec.in_channels)
 
 
 @pytest.mark.parametrize(('flags', 'named'), [
@@ -39,7 +47,23 @@ def test_flags_of_the_seed_build(flags, channels):
     (dict(num_input_channels=4, use_confidence=False), ['num_input_channels=4', 'use_confidence=False']),
     (dict(num_input_channels=3, use_confidence=True, use_depth=True), ['num_input_channels=3', 'use_depth=True']),
     (dict(num_input_channels=3), ['num_input_channels=3', 'XYC or XYD']),
-    (dict(num_input_channels=6), ['num_input_channels=6']),
+    (dict(num_input_channels=5), ['num_input_channels=5']),
+    (dict(num_input_channels=6, use_depth=False), ['num_input_channels=6', 'use_depth=False']),
+    (dict(num_input_channels=4, depth_stats='range'), ['num_input_channels=4', "depth_stats='range'"]),
+    (dict(num_input_channels=6, depth_stats='spatial'), ['num_input_channels=6', "depth_stats='spatial'"]),
+    (dict(use_confidence=False, depth_stats='range'), ['use_confidence=False', "depth_stats='range'"]),
+    (dict(depth_stats='minmax'), ["depth_stats='minmax'", "'spatial'"]),
+    (dict(use_feature_maps=True, image_feature_channels=0, depth_feature_channels=0), ['image_feature_channels=0']),
+    (dict(use_feature_maps=True, depth_feature_channels=-1), ['depth_feature_channels=-1']),
+    (dict(scale_norm='size'), ["scale_norm='size'", 'root_depth']),
+    (dict(scale_norm='root_depth', depth_ref_m=0), ['depth_ref_m=0']),
+    (dict(num_joints=17, num_keypoints=16), ['num_joints=17', 'num_keypoints=16']),
+    (dict(remove_root=True, zero_center=False), ['remove_root=True', 'zero_center=False']),
+    (dict(target_mean=np.zeros((17, 3))), ['no target_std', 'target_mean']),
+    (dict(target_mean=np.zeros((17, 3)), target_std=np.zeros((17, 3))), ['target_std', 'above 0']),
+    (dict(keypoints_mean=np.zeros((16, 2)), keypoints_std=np.ones((17, 2))), ['keypoints_mean', '(16, 2)']),
+    (dict(keypoints_mean=np.zeros((17, 2)), keypoints_std=np.ones((17, 2)), scale_norm='box'),
+     ['keypoints_mean', "scale_norm='box'"]),
     (dict(preset='tcn', depth_clip=2.0), ["preset='tcn'", 'depth_clip=2.0']),
     (dict(preset='motionbert'), ['motionbert', 'poseformer']),
     (dict(depth_ref='max'), ["depth_ref='max'"]),
@@ -128,7 +152,9 @@ def test_a_frame_without_any_detection_is_neutral(kwargs):
     assert inputs.isfinite().all()
 
 
-@pytest.mark.parametrize('kwargs', [{}, dict(remove_root=True), dict(root_index=[1, 4])])
+@pytest.mark.parametrize('kwargs', [
+    {}, dict(remove_root=True), dict(root_index=[1, 4]), dict(zero_center=False),
+    dict(remove_root=True, target_mean=0.1 * torch.rand(17, 3), target_std=1 + torch.rand(17, 3))])
 def test_decode_inverts_encode(kwargs):
     codec, batch = ImagePoseLifting(**kwargs), _batch(targets=3)
     encoded = codec.encode(batch)
@@ -151,19 +177,26 @@ def test_invisible_targets_weigh_nothing_and_are_finite():
     assert codec.encode(batch)['weight'][1].sum() == 0
 
 
-@pytest.mark.parametrize('kwargs', [dict(num_input_channels=4), dict(num_input_channels=2, remove_root=True)])
+@pytest.mark.parametrize('kwargs', [
+    dict(num_input_channels=4), dict(num_input_channels=2, remove_root=True), dict(depth_stats='range'),
+    dict(depth_stats='spatial'), dict(depth_stats='spatial', preset='tcn', scale_norm='root_depth'),
+    dict(target_mean=0.1 + 0.1 * torch.rand(17, 3), target_std=1 + torch.rand(17, 3), remove_root=True)])
 def test_flip_equals_encoding_the_mirrored_scene(kwargs):
     codec, batch = ImagePoseLifting(**kwargs), _batch()
     batch['target_visible'][0, 0, 3] = False
+    batch['depth_max_m'][0, 0, 5] = 0
     flip = list(H36M_17.flip_indices)
     mirrored = {key: value if key == 'image_size_px' else value[:, :, flip].clone() for key, value in batch.items()}
-    mirrored['keypoints_px'][..., 0] = 1000 - mirrored['keypoints_px'][..., 0]
+    for key in ('keypoints_px', 'depth_min_px', 'depth_max_px'):
+        mirrored[key][..., 0] = 1000 - mirrored[key][..., 0]
     mirrored['target_m'][..., 0] *= -1
     encoded, expected = codec.encode(batch), codec.encode(mirrored)
     before = encoded['inputs'].clone()
     flipped = codec.flip_inputs(encoded['inputs'])
     torch.testing.assert_close(flipped, expected['inputs'], atol=1e-6, rtol=0)
-    torch.testing.assert_close(codec.flip_target(encoded['target']), expected['target'], atol=1e-6, rtol=0)
+    counts = expected['weight'][..., None]
+    torch.testing.assert_close(codec.flip_target(encoded['target']) * counts, expected['target'] * counts, atol=1e-6,
+                               rtol=0)
     torch.testing.assert_close(codec.flip_weight(encoded['weight']), expected['weight'])
     torch.testing.assert_close(codec.flip_inputs(flipped), before)
     torch.testing.assert_close(encoded['inputs'], before, atol=0, rtol=0)
@@ -187,34 +220,54 @@ def test_a_missing_key_is_named():
         ImagePoseLifting(use_depth=True).encode(batch)
 
 
-@pytest.mark.parametrize(('case', 'kwargs'), [('default', {}), ('removeroot', dict(remove_root=True))])
-@pytest.mark.parametrize('group', ['image', 'video'])
-def test_same_as_mmpose(shared_dir, group, case, kwargs):
-    """mmpose ImagePoseLifting leaves the keypoints in pixels; VideoPoseLifting uses the 2x/w - 1 rule."""
+def _mmpose(shared_dir, group):
     data = np.load(shared_dir / 'reference/auglift/mmpose_codecs.npz', allow_pickle=False)
-    keypoints = data['kpT' if group == 'video' else 'kp']
-    batch = dict(keypoints_px=torch.from_numpy(keypoints)[None],
+    batch = dict(keypoints_px=torch.from_numpy(data['kpT' if group == 'video' else 'kp'])[None],
                  image_size_px=torch.tensor([[float(data['cam_w']), float(data['cam_h'])]]),
                  target_m=torch.from_numpy(data['target'])[None],
                  target_visible=torch.from_numpy(data['target_visible'])[None] > 0.5)
-    codec = ImagePoseLifting(**kwargs)
+    return data, batch
+
+
+@pytest.mark.parametrize(('group', 'case', 'kwargs'), [
+    ('image', 'default', {}), ('image', 'noreshape', {}), ('image', 'removeroot', dict(remove_root=True)),
+    ('image', 'norm', {}), ('image', 'norm_removeroot', dict(remove_root=True)),
+    ('video', 'default', dict(zero_center=True)), ('video', 'noreshape', {}),
+    ('video', 'removeroot', dict(remove_root=True)), ('video', 'nocenter', dict(zero_center=False))])
+def test_same_as_mmpose(shared_dir, group, case, kwargs):
+    """mmpose ImagePoseLifting standardises keypoints or leaves pixels; VideoPoseLifting uses the 2x/w - 1 rule."""
+    data, batch = _mmpose(shared_dir, group)
+    if 'norm' in case:
+        kwargs = kwargs | dict(keypoints_mean=data['kp_mean'], keypoints_std=data['kp_std'])
+        # Without the root their arrays have one row less.
+        kwargs |= {f'target_{moment}': data[f'image/{case}/target_{moment}'][0] for moment in ('mean', 'std')}
+    codec = CODECS.build(dict(type=f'{group.capitalize()}PoseLifting', num_keypoints=17, root_index=0, **kwargs))
     encoded = codec.encode(batch)
-    if group == 'video':
-        flat = encoded['inputs'][0].flatten(1).T             # (34, T), channel k * C + c
-        np.testing.assert_allclose(flat, data[f'video/{case}/keypoint_labels'], rtol=1e-5, atol=1e-6)
+    if group == 'video' or 'norm' in case:
+        label = data[f'{group}/{case}/keypoint_labels']      # (34, T), channel k * C + c, or (T, 17, 2)
+        found = encoded['inputs'][0] if case == 'noreshape' else encoded['inputs'][0].flatten(1).T
+        np.testing.assert_allclose(found, label, rtol=1e-5, atol=1e-6)
     weight = data[f'{group}/{case}/lifting_target_weight'] > 0.5
     np.testing.assert_array_equal(encoded['weight'][0].bool(), weight)
     label = data[f'{group}/{case}/lifting_target_label']
     np.testing.assert_allclose(encoded['target'][0].numpy()[weight], label[weight], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(encoded['root_m'][0, :, 0], data[f'{group}/{case}/target_root'], rtol=1e-5)
-    decoded = codec.decode(torch.from_numpy(label)[None], encoded['root_m'])[0]
-    np.testing.assert_allclose(decoded, data[f'{group}/{case}/decoded'], rtol=1e-5, atol=1e-6)
+    if f'{group}/{case}/decoded' in data:
+        np.testing.assert_allclose(encoded['root_m'][0, :, 0], data[f'{group}/{case}/target_root'], rtol=1e-5)
+        decoded = codec.decode(torch.from_numpy(label)[None], encoded['root_m'])[0]
+        np.testing.assert_allclose(decoded, data[f'{group}/{case}/decoded'], rtol=1e-5, atol=1e-6)
+
+
+def test_standardised_inputs_cannot_be_mirrored_but_targets_can():
+    codec = ImagePoseLifting(keypoints_mean=np.full((17, 2), 500.0), keypoints_std=np.full((17, 2), 100.0))
+    encoded = codec.encode(_batch())
+    with pytest.raises(ConfigError, match='keypoints_mean'):
+        codec.flip_inputs(encoded['inputs'])
+    assert codec.flip_target(encoded['target']).shape == encoded['target'].shape
 
 
 def test_mean_of_several_roots_as_mmpose(shared_dir):
-    data = np.load(shared_dir / 'reference/auglift/mmpose_codecs.npz', allow_pickle=False)
-    batch = dict(keypoints_px=torch.from_numpy(data['kp'])[None], image_size_px=torch.tensor([[1000.0, 1002.0]]),
-                 target_m=torch.from_numpy(data['target'])[None], target_visible=torch.ones(1, 1, 17))
+    data, batch = _mmpose(shared_dir, 'image')
+    batch['target_visible'] = torch.ones(1, 1, 17)
     expected = data['image/multi_root/lifting_target_label']
     roots = [pair for pair in ([1, 2], [0, 1], [0, 2], [1, 4])
              if np.allclose(data['target'][0, pair].mean(0), data['image/multi_root/target_root'][0], atol=1e-6)]
