@@ -5,6 +5,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     runtime_info=dict(type='RuntimeInfoHook'),
     iteration_seed=dict(type='IterationSeedHook'),
+    codec_statistics=dict(type='CodecStatisticsHook'),
     finite_loss=dict(type='FiniteLossHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     logger=dict(type='LoggerHook', interval=50),

@@ -2,6 +2,7 @@
 
 from motionlab.engine.hooks.bn_momentum_hook import BNMomentumHook
 from motionlab.engine.hooks.checkpoint_hook import CheckpointHook
+from motionlab.engine.hooks.codec_statistics_hook import CodecStatisticsHook
 from motionlab.engine.hooks.early_stopping_hook import EarlyStoppingHook
 from motionlab.engine.hooks.ema_hook import EMAHook
 from motionlab.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteError
@@ -9,5 +10,5 @@ from motionlab.engine.hooks.logger_hook import LoggerHook
 from motionlab.engine.hooks.runtime_info_hook import RuntimeInfoHook
 from motionlab.engine.hooks.seed_hook import IterationSeedHook
 
-__all__ = ['BNMomentumHook', 'CheckpointHook', 'EMAHook', 'EarlyStoppingHook', 'FiniteLossHook', 'IterationSeedHook',
-           'LoggerHook', 'NonFiniteError', 'RuntimeInfoHook']
+__all__ = ['BNMomentumHook', 'CheckpointHook', 'CodecStatisticsHook', 'EMAHook', 'EarlyStoppingHook',
+           'FiniteLossHook', 'IterationSeedHook', 'LoggerHook', 'NonFiniteError', 'RuntimeInfoHook']
