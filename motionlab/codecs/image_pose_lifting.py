@@ -83,6 +83,7 @@ class ImagePoseLifting(Codec):
         channels: Names of the base channels, in order.
         base_channels: Their number.
         feature_channels: Widths of the feature blocks that follow, absent ones left out.
+        feature_widths: The same by key of the batch.
         in_channels: Sum of both.
         num_target_joints: Joints of targets and network outputs.
 
@@ -105,8 +106,9 @@ class ImagePoseLifting(Codec):
         self.channels, self.depth_stats = resolve_channels(num_input_channels, use_confidence, use_depth, depth_stats)
         self.use_confidence, self.use_depth = 'c' in self.channels, 'd' in self.channels
         widths = resolve_features(use_feature_maps, image_feature_channels, depth_feature_channels)
-        self._features = {key: width for key, width in zip((keys.IMAGE_FEATURES, keys.DEPTH_FEATURES), widths) if width}
-        self.base_channels, self.feature_channels = len(self.channels), tuple(self._features.values())
+        blocks = zip((keys.IMAGE_FEATURES, keys.DEPTH_FEATURES), widths)
+        self.feature_widths = {key: width for key, width in blocks if width}
+        self.base_channels, self.feature_channels = len(self.channels), tuple(self.feature_widths.values())
         self.in_channels = self.base_channels + sum(self.feature_channels)
         self.rule = resolve_rule(depth_ref, depth_clip, preset, self.depth_stats)
         if scale_norm not in (None, 'box', 'root_depth') or not depth_ref_m > 0:
@@ -137,7 +139,8 @@ class ImagePoseLifting(Codec):
             self.target_moments = Standardisation('target', target_mean, target_std, self.num_joints, kept, 3)
         self.mirror = LiftingMirror(self.channels, sum(self.feature_channels), self.num_joints, kept)
         needs_box = scale_norm == 'box'
-        self.statistics = LiftingStatistics(self._features, needs_box) if self._features or needs_box else None
+        needs_statistics = needs_box or self.feature_widths
+        self.statistics = LiftingStatistics(self.feature_widths, needs_box) if needs_statistics else None
 
     @property
     def needs_fit(self) -> bool:
@@ -156,7 +159,7 @@ class ImagePoseLifting(Codec):
         """
         if self.statistics is None:
             super().fit(batches)  # Raises.
-        features, boxes = {key: [] for key in self._features}, []
+        features, boxes = {key: [] for key in self.feature_widths}, []
         for batch in batches:
             batch = keys.middle_frames(batch)
             x, y, valid = self._places(batch)                                              # (B, 1, K) each
@@ -266,7 +269,7 @@ class ImagePoseLifting(Codec):
         for position, name in enumerate(self.channels):
             inputs[..., position] = encoded[name]
         first = self.base_channels
-        for key, width in self._features.items():
+        for key, width in self.feature_widths.items():
             values = self.statistics.normalise(key, self._need_features(batch, key))       # (B, F, K, width)
             inputs[..., first:first + width] = masked(values, valid[..., None])
             first += width
@@ -332,9 +335,9 @@ class ImagePoseLifting(Codec):
 
     def _need_features(self, batch: dict[str, Tensor], key: str) -> Tensor:
         features = self._need(batch, key)                                                  # (B, F, K, C)
-        if features.shape[-1] != self._features[key]:
+        if features.shape[-1] != self.feature_widths[key]:
             name = key.replace('features', 'feature_channels')
-            raise DataError('batch', key, f'{features.shape[-1]} channels', f'{self._features[key]}',
+            raise DataError('batch', key, f'{features.shape[-1]} channels', f'{self.feature_widths[key]}',
                             f'Set {name} of the codec to the width in the file.')
         return features
 
