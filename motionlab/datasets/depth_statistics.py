@@ -1,5 +1,7 @@
 """Per-joint statistics of a depth map: the deterministic rule of AugLift (arXiv 2508.07112 v4, Algorithm 1).
 
+The rule of AugLift's published code, which draws pixels at random, is :mod:`motionlab.datasets.casp_descriptor`.
+
 Around each detected joint lies a disk whose radius grows as the detector's confidence falls; median, minimum, maximum
 and quantiles of the map inside it describe how far the joint is and how sure that is. The same code serves simulated
 and estimated depth maps.
@@ -80,14 +82,12 @@ def depth_statistics(depth_m: np.ndarray, keypoints_px: np.ndarray, radius_px: n
     if keypoints_px.shape != (frames, joints, 2) or radius_px.shape != (frames, joints):
         raise ValueError(f'depth_statistics: found maps {depth_m.shape}, keypoints {keypoints_px.shape} and radii '
                          f'{radius_px.shape}, expected (F, H, W), (F, K, 2), (F, K)')
+    usable = usable_depth(depth_m)
     known = np.isfinite(keypoints_px).all(-1).ravel()  # (F*K,)
     centre = np.clip(np.nan_to_num(keypoints_px), 0, [width - 1, height - 1]).reshape(-1, 2)  # (F*K, 2)
     radius = np.where(known, radius_px.ravel(), 0).astype(np.float64)
     nearest = np.floor(centre + 0.5).astype(np.int64)
     row_of_map = np.repeat(np.arange(frames), joints)
-
-    # Unusable depth becomes infinite, which sorts behind everything and is never counted.
-    usable = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.inf).astype(np.float32, copy=False)
     exact = usable[row_of_map, nearest[:, 1], nearest[:, 0]]
     out = np.zeros((frames * joints, 2 + len(QUANTILES)), np.float32)
     places = np.zeros((2, frames * joints, 2), np.float32)
@@ -102,7 +102,7 @@ def depth_statistics(depth_m: np.ndarray, keypoints_px: np.ndarray, radius_px: n
         counts[rows] = count
         filled = count > 0
         rows = rows[filled]
-        out[rows] = _order_statistics(ascending[filled], count[filled])
+        out[rows] = order_statistics(ascending[filled], count[filled])
         for place, value in zip(places, out[rows, :2].T):
             found = _nearest_equal(samples[filled], distance2[filled], value)
             place[rows] = nearest[rows] + _disk_offsets(int(reach))[found]
@@ -130,6 +130,28 @@ def depth_descriptor(keypoints_px: np.ndarray, confidence: np.ndarray, statistic
     """
     return np.concatenate([keypoints_px, confidence[..., None], pixel_scale * statistics.radius[..., None],
                            statistics.quantiles, statistics.exact[..., None]], axis=-1).astype(np.float32)
+
+
+def legacy_depth(depth_m: np.ndarray, keypoints_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two rules of AugLift's older annotation files: depth of one pixel, and minimum over 29 pixels.
+
+    Joints are truncated to whole pixels first; outside ones are read at the border.
+
+    Args:
+        depth_m: (F, H, W) depth maps in metres.
+        keypoints_px: (F, K, 2) joint positions in pixels of these maps.
+
+    Returns:
+        (F, K) depth of the joint's pixel and (F, K) minimum over the disk of radius 3 around it, float32 metres,
+        0 where there is none.
+    """
+    found = depth_statistics(depth_m, np.trunc(keypoints_px), np.full(keypoints_px.shape[:2], R_MIN_PX))
+    return found.exact, found.minimum
+
+
+def usable_depth(depth_m: np.ndarray) -> np.ndarray:
+    """Float32 copy in which unusable depth is infinite: it sorts behind everything and is never counted."""
+    return np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.inf).astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=64)
@@ -162,8 +184,13 @@ def _nearest_equal(samples: np.ndarray, distance2: np.ndarray, value: np.ndarray
     return np.where(samples == value[:, None], distance2, np.inf).argmin(1)
 
 
-def _order_statistics(samples: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """(N, 7): minimum, maximum and the quantiles of the first ``count`` of each ascending row."""
+def order_statistics(samples: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """(N, 7): minimum, maximum and :data:`QUANTILES` (linear between ranks) of the first ``count`` of each row.
+
+    Args:
+        samples: (N, P) ascending along each row.
+        count: (N,) how many of a row's samples are meant, at least 1.
+    """
     rows = np.arange(len(samples))
     position = np.multiply.outer(count - 1, np.array(QUANTILES))  # (N, 5)
     low = np.floor(position).astype(np.int64)

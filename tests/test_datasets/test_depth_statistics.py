@@ -8,6 +8,7 @@ from motionlab.datasets.depth_statistics import (
     confidence_radius,
     depth_descriptor,
     depth_statistics,
+    legacy_depth,
 )
 
 
@@ -73,16 +74,16 @@ def test_matches_paper_reference(shared_dir):
     np.testing.assert_allclose(found.maximum, reference['dmax'], atol=1e-6)
 
 
-def test_matches_recorded_exact_and_small_disk(shared_dir):
+def test_legacy_rules_match_the_recorded_ones(shared_dir):
     path = shared_dir / 'reference/auglift/auglift_preprocess.npz'
     if not path.is_file():
         pytest.skip(f'{path} is absent')
     with np.load(path, allow_pickle=False) as data:
-        depth, points = data['depth_map'], data['kp_int'].astype(float)
+        depth, points = data['depth_map'], data['h36m_xy']
         exact, smallest = data['depth_exact'], data['depth_min_circle_r3']
-    found = depth_statistics(np.broadcast_to(depth, (4, *depth.shape)), points, np.full(points.shape[:2], 3.0))
-    np.testing.assert_allclose(found.exact, exact, atol=1e-6)
-    np.testing.assert_allclose(found.minimum, smallest, atol=1e-6)
+    found_exact, found_smallest = legacy_depth(np.broadcast_to(depth, (4, *depth.shape)), points)
+    np.testing.assert_allclose(found_exact, exact, atol=1e-6)
+    np.testing.assert_allclose(found_smallest, smallest, atol=1e-6)
 
 
 def test_radius_is_monotone_and_clips_confidence():
