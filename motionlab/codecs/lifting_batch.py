@@ -26,7 +26,8 @@ SAMPLE_INDEX = 'sample_index'          # (B,) int64, position in the dataset
 CLIP_INDEX = 'clip_index'              # (B,) int64, which clip (subject, action, camera) of the dataset
 FRAME_INDEX = 'frame_index'            # (B, M) int64, position of the target frames within their clip
 
-# Predictions carry SAMPLE_INDEX, CLIP_INDEX, FRAME_INDEX, TARGET_M, TARGET_VISIBLE through, and add:
+# Predictions carry SAMPLE_INDEX, CLIP_INDEX, FRAME_INDEX, TARGET_M, TARGET_VISIBLE, TARGET_PX through and CONFIDENCE of
+# the target frames, (B, M, K), and add:
 PRED_M = 'pred_m'                      # (B, M, K, 3) float32, root-relative joints in camera axes, metres
 
 _SHAPES = {

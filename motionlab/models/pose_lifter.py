@@ -11,7 +11,8 @@ from motionlab.registry import MODELS
 from motionlab.utils import ConfigError, DataError
 from motionlab.utils.random import batch_rand
 
-_CARRIED = (keys.SAMPLE_INDEX, keys.CLIP_INDEX, keys.FRAME_INDEX, keys.TARGET_M, keys.TARGET_VISIBLE)
+_CARRIED = (keys.SAMPLE_INDEX, keys.CLIP_INDEX, keys.FRAME_INDEX, keys.TARGET_M, keys.TARGET_VISIBLE,
+            keys.TARGET_PX)
 
 
 @MODELS.register_module()
@@ -60,7 +61,8 @@ class PoseLifter(BaseTaskModel):
         """Raw batch with targets -> ``loss_*``."""
         keys.check_lifting_batch(batch)
         encoded = self.codec.encode(batch)
-        confidence = self._target_confidence(batch) if self.head.needs_confidence else None
+        confidence = self.codec.select_target_joints(self._target_confidence(batch)) \
+            if self.head.needs_confidence else None                                        # (B, M, K')
         inputs, target, weight, confidence = self._randomly_flip(encoded['inputs'], encoded['target'],
                                                                  encoded['weight'], confidence)
         features = self.backbone(inputs)                                                   # (B, M, ch)
@@ -68,12 +70,17 @@ class PoseLifter(BaseTaskModel):
         return self.head.loss(features, target, weight, confidence)
 
     def predict(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Raw batch -> ``pred_m`` (B,M,K,3), metres relative to the root, and the batch's indices and targets."""
+        """Raw batch -> ``pred_m`` (B,M,K,3), metres relative to the root, and the batch's indices and targets.
+
+        ``confidence`` is that of the target frames, (B,M,K), where the batch has it.
+        """
         keys.check_lifting_batch(batch)
         output = self._run_with_test_flip(self.codec.encode(batch)['inputs'])              # (B, M, K', 3)
         if keys.TARGET_M in batch:
             _check_frames(output.shape[1], batch[keys.TARGET_M])
         carried = {key: batch[key] for key in _CARRIED if key in batch}
+        if keys.CONFIDENCE in batch:
+            carried[keys.CONFIDENCE] = self._target_confidence(batch)
         return {**carried, keys.PRED_M: self.codec.decode(output)}
 
     def lift_clip(self, inputs: Tensor) -> Tensor:
@@ -98,7 +105,7 @@ class PoseLifter(BaseTaskModel):
         return span if self.backbone.causal else span // 2, span
 
     def _target_confidence(self, batch: dict[str, Tensor]) -> Tensor:
-        """(B, M, K') in [0, 1] at the frames that outputs belong to; 0 without a detection."""
+        """(B, M, K) in [0, 1] at the frames that outputs belong to; 0 without a detection."""
         if keys.CONFIDENCE not in batch:
             raise DataError('batch', keys.CONFIDENCE, f'only {sorted(batch)}', 'this key too, for the losses',
                             'Let the dataset load it, or choose losses without confidence.')
@@ -106,7 +113,7 @@ class PoseLifter(BaseTaskModel):
         if keys.KEYPOINTS_VALID in batch:
             confidence = confidence * batch[keys.KEYPOINTS_VALID]
         before, span = self.context()
-        return self.codec.select_target_joints(confidence[:, before:before + confidence.shape[1] - span])
+        return confidence[:, before:before + confidence.shape[1] - span]
 
     def _randomly_flip(self, inputs: Tensor, target: Tensor, weight: Tensor, confidence: Tensor | None
                        ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
