@@ -70,6 +70,11 @@ def mpjpe(pred: Tensor, target: Tensor, visible: Tensor | None = None) -> float:
     return masked_mean(joint_errors(pred, target), visible)
 
 
+def weighted_mpjpe(pred: Tensor, target: Tensor, weight: Tensor) -> float:
+    """Mean of ``weight`` (N, K) times the joint's error, not divided by weights (VideoPose3D's ``weighted_mpjpe``)."""
+    return (weight.double() * joint_errors(pred, target)).mean().item()
+
+
 def n_mpjpe(pred: Tensor, target: Tensor, visible: Tensor | None = None) -> float:
     """MPJPE after :func:`scale_aligned` over all joints."""
     return masked_mean(joint_errors(scale_aligned(pred, target), target), visible)

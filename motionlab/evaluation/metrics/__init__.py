@@ -1,7 +1,9 @@
 """Metrics for the evaluation loop."""
 
 from motionlab.evaluation.metrics.base import TensorMetric
+from motionlab.evaluation.metrics.depth_order_accuracy import PCK3D, DepthOrderAccuracy
 from motionlab.evaluation.metrics.dump_predictions import DumpPredictions
 from motionlab.evaluation.metrics.mpjpe import MPJPE
+from motionlab.evaluation.metrics.pose_breakdown import PoseBreakdown
 
-__all__ = ['MPJPE', 'DumpPredictions', 'TensorMetric']
+__all__ = ['MPJPE', 'PCK3D', 'DepthOrderAccuracy', 'DumpPredictions', 'PoseBreakdown', 'TensorMetric']

@@ -16,7 +16,8 @@ class TensorMetric(BaseMetric):
     """Keeps tensors of the predictions and computes once over the whole set, on the main process.
 
     Rows of all processes are put in the order of their ``sample_index``; copies (samplers pad the last batch) are
-    dropped. Subclasses name what they need in ``needed``.
+    dropped. Subclasses name what they need in ``needed`` and what they also use, where predictions have it, in
+    ``optional``.
 
     Args:
         prefix: Put before every name, with a slash.
@@ -24,6 +25,7 @@ class TensorMetric(BaseMetric):
 
     default_prefix = ''  # None would be warned about; a set has its own prefix already.
     needed: Sequence[str] = ()
+    optional: Sequence[str] = ()
 
     def __init__(self, prefix: str | None = None):
         super().__init__(collect_device='cpu', prefix=prefix)
@@ -43,7 +45,8 @@ class TensorMetric(BaseMetric):
         if absent:
             raise ConfigError(f'{type(self).__name__} needs {", ".join(absent)}; the model predicts '
                               f'{", ".join(data_samples)}.')
-        self.results.append({key: data_samples[key].detach().cpu() for key in wanted})
+        self.results.append({key: data_samples[key].detach().cpu() for key in (*wanted, *self.optional)
+                             if key in data_samples})
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Metrics over all processes.
