@@ -18,8 +18,8 @@ Override = np.ndarray | None | Callable[[np.ndarray], np.ndarray]
 
 
 def write_lifting_annotation(folder: Path, name: str = 'train', clips: int = 3, frames: int | Sequence[int] = 40,
-                             seed: int = 0, cameras: dict[str, Override] | None = None,
-                             **overrides: Override) -> Path:
+                             seed: int = 0, cameras: dict[str, Override] | None = None, ranges: bool = False,
+                             features: dict[str, int] | None = None, **overrides: Override) -> Path:
     """Write ``<folder>/<name>.npz`` and ``<folder>/<name>_cameras.npz``; return the path of the annotation.
 
     Clips differ in action, path, limb phase and camera; frames count from 1 and clips come one after the other.
@@ -28,6 +28,8 @@ def write_lifting_annotation(folder: Path, name: str = 'train', clips: int = 3, 
     Args:
         frames: Frames of every clip, or one number per clip.
         cameras: Like ``overrides``, for the camera file.
+        ranges: Also nearest and farthest depths and where they lie, by the paper's rule and as descriptors.
+        features: Widths of float16 feature maps, ``{'rtm_joint_feats': 1024, 'dav2_joint_feats': 256}``.
         overrides: Per annotation key an array in place of the made one, a function of it, or None to drop the key.
             A key that is not there yet is added.
     """
@@ -36,6 +38,11 @@ def write_lifting_annotation(folder: Path, name: str = 'train', clips: int = 3, 
     rigs = [_camera(clip) for clip in range(clips)]
     parts = [_clip(rng, clip, length, rigs[clip]) for clip, length in enumerate(lengths)]
     arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    rng = np.random.default_rng([seed, 1])
+    if ranges:
+        arrays.update(_depth_ranges(rng, arrays))
+    for key, width in (features or {}).items():
+        arrays[key] = rng.normal(0, 3, (*arrays['predicted_da_depth'].shape, width)).astype('f2')
     rig_arrays = {key: np.stack([rig[key] for rig in rigs]) for key in rigs[0]}
 
     folder = Path(folder)
@@ -91,6 +98,18 @@ def _clip(rng: np.random.Generator, clip: int, length: int, rig: dict[str, np.nd
                 S=np.concatenate([camera, seen], axis=-1).astype('f4'), predicted_keypoints=detected.astype('f4'),
                 predicted_keypoints_score=score.astype('f4'), predicted_da_depth=depth.astype('f4'),
                 summary_casp_descriptor_10d=summary.astype('f4'), predicted_valid=np.ones((length, 17), dtype=bool))
+
+
+def _depth_ranges(rng: np.random.Generator, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of the nearest and the farthest depth around every joint."""
+    depth, points = arrays['predicted_da_depth'], arrays['predicted_keypoints']
+    offsets = rng.integers(-3, 4, (2, *points.shape))
+    near, far = (depth * (1 + sign * rng.uniform(0, 0.1, depth.shape)) for sign in (-1, 1))
+    casp = np.zeros((*depth.shape, 19))
+    casp[..., 0], casp[..., 12], casp[..., 1:3], casp[..., 13:15] = near, far, points + offsets[0], points + offsets[1]
+    made = dict(predicted_depth_min=near, predicted_depth_max=far, predicted_depth_min_px=points + offsets[0],
+                predicted_depth_max_px=points + offsets[1], casp_descriptors=casp)
+    return {key: value.astype('f4') for key, value in made.items()}
 
 
 def _overridden(arrays: dict[str, np.ndarray], overrides: dict[str, Override]) -> dict[str, np.ndarray]:

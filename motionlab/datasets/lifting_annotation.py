@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
-from motionlab.datasets.lifting_checks import check_shapes, check_units, scan_rows
+from motionlab.datasets.lifting_checks import check_features, check_shapes, check_units, scan_rows
 from motionlab.datasets.lifting_clips import Clip, ClipTable, parse_image_names
+from motionlab.datasets.lifting_inputs import LiftingInputs
 from motionlab.datasets.store import open_npz, require_keys
 from motionlab.utils import ConfigError, DataError
 
 _TRUTH_KEYS = ('imgname', 'part', 'S')
-_DETECTION_KEYS = ('predicted_keypoints', 'predicted_keypoints_score', 'predicted_da_depth')
 _CAMERA_SHAPES = {'R': [(3, 3)], 'T': [(3, 1), (3,)], 'f': [(2,), (2, 1)], 'c': [(2,), (2, 1)], 'k': [(3,), (3, 1)],
                   'p': [(2,), (2, 1)], 'w': [()], 'h': [()], 'fps': [()]}
 _CONVERTER = 'Files in this format are written by tools/dataset_converters/amass_to_lifting.py.'
@@ -60,17 +60,18 @@ class LiftingAnnotation:
         self.__dict__.update(state, arrays=open_npz(state['file'], verify=()))
 
 
-def load_lifting_annotation(ann_file: str | Path, camera_file: str | Path | None = None, detected: bool = True,
-                            missing_detections: str = 'drop', frame_stride: int | None = None) -> LiftingAnnotation:
+def load_lifting_annotation(ann_file: str | Path, camera_file: str | Path | None = None,
+                            inputs: LiftingInputs | None = None, missing_detections: str = 'drop',
+                            frame_stride: int | None = None) -> LiftingAnnotation:
     """Open and check an annotation (AugLift / mmpose schema; a few seconds for a million rows).
 
     Args:
         ann_file: ``.npz`` (or folder of ``.npy``) with ``imgname`` (N,), ``part`` (N, 17, 3), ``S`` (N, 17, 4 or 3)
-            and, if ``detected``, ``predicted_keypoints`` (N, 17, 2), ``predicted_keypoints_score`` and
-            ``predicted_da_depth`` (N, 17), optionally ``predicted_valid`` (N, 17).
+            and what ``inputs`` ask for: by default ``predicted_keypoints`` (N, 17, 2), ``predicted_keypoints_score``
+            and ``predicted_da_depth`` (N, 17); optionally ``predicted_valid`` (N, 17).
         camera_file: ``.npz`` with ``camera_name``, ``w``, ``h`` (M,) and optionally ``R T f c k p fps``; default
             ``<ann_file>_cameras.npz``. A clip's camera is found by clip name, subject and camera id, or camera id.
-        detected: Inputs are detections; else the true 2D points of ``part``.
+        inputs: Which arrays become inputs; None: detections with depth.
         missing_detections: What happens to frames in which no joint was detected: ``'drop'`` (clips break there),
             ``'keep'`` or ``'error'``.
         frame_stride: Growth of the frame number from one row of a clip to the next; None for the most frequent one.
@@ -82,26 +83,28 @@ def load_lifting_annotation(ann_file: str | Path, camera_file: str | Path | None
     camera_file = Path(camera_file) if camera_file else ann_file.with_name(f'{ann_file.stem}_cameras.npz')
     if missing_detections not in ('drop', 'keep', 'error'):
         raise ConfigError(f"missing_detections={missing_detections!r}: expected 'drop', 'keep' or 'error'.")
-    used = _TRUTH_KEYS + (_DETECTION_KEYS if detected else ())
-    arrays = open_npz(ann_file, verify=(*used, 'predicted_valid'))
-    require_keys(ann_file, arrays, used, "keypoints='ground_truth' needs imgname, part and S only. "
-                 + _CONVERTER if detected else _CONVERTER)
+    inputs = LiftingInputs() if inputs is None else inputs
+    # Feature maps are far larger than the rest: their checksum would take minutes.
+    arrays = open_npz(ann_file, verify=(*_TRUTH_KEYS, 'predicted_valid', *(at.key for at in inputs.fields.values())))
+    inputs.require(ann_file, arrays, _TRUTH_KEYS, _CONVERTER)
     check_shapes(ann_file, arrays)
+    inputs.check_widths(ann_file, arrays)
     if not len(arrays['imgname']):
         raise DataError(ann_file, 'key imgname', '0 rows', 'at least one frame', _CONVERTER)
     table = parse_image_names(ann_file, arrays['imgname'])
     cameras = load_cameras(camera_file)
     camera_of_clip = _find_cameras(camera_file, cameras, table.clips)
     size = np.stack([cameras['w'], cameras['h']], axis=-1).astype(np.float32)               # (M, 2)
-    scan = scan_rows(ann_file, arrays, detected, camera_of_clip[table.clip_of_row], size,
+    scan = scan_rows(ann_file, arrays, inputs, camera_of_clip[table.clip_of_row], size,
                      cameras['camera_name'].tolist())
 
     rows = _sorted_rows(ann_file, table, arrays['imgname'])
     clip_lengths = np.bincount(table.clip_of_row, minlength=len(table.clips))
-    check_units(ann_file, arrays, detected, rows, np.cumsum(clip_lengths) - clip_lengths, clip_lengths, cameras,
+    check_units(ann_file, arrays, inputs, rows, np.cumsum(clip_lengths) - clip_lengths, clip_lengths, cameras,
                 camera_of_clip)
+    check_features(ann_file, arrays, inputs, rows, scan.valid)
     found_stride = _most_frequent_stride(table, rows) if frame_stride is None else frame_stride
-    if detected:
+    if inputs.detected:
         rows = _without_missing(ann_file, arrays['imgname'], rows, scan.valid, missing_detections, scan.counts)
     starts, lengths, clips, frames = _runs(table, rows, found_stride)
     fps = np.unique(cameras['fps'][camera_of_clip]) if 'fps' in cameras else ()

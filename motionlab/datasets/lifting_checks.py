@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from motionlab.body.skeletons import H36M_17
+from motionlab.codecs import lifting_batch as keys
+from motionlab.datasets.lifting_inputs import LiftingInputs
 from motionlab.datasets.store import take_rows
 from motionlab.utils import DataError
 
@@ -15,10 +17,14 @@ _FRAME_SHAPES = {
     'center': [(2,)], 'scale': [(), (1,), (2,)], 'part': [(_K, 3)], 'S': [(_K, 4), (_K, 3)],
     'predicted_keypoints': [(_K, 2)], 'predicted_keypoints_score': [(_K,), (_K, 1)],
     'predicted_da_depth': [(_K,), (_K, 1)], 'predicted_valid': [(_K,)], 'summary_casp_descriptor_10d': [(_K, 10)],
-    'casp_descriptors': [(_K, 19)], 'rtm_joint_feats': [(_K, 1024), (_K, 192)], 'dav2_joint_feats': [(_K, 256)],
+    'casp_descriptors': [(_K, 19)], 'predicted_depth_min': [(_K,), (_K, 1)], 'predicted_depth_max': [(_K,), (_K, 1)],
+    'predicted_depth_min_px': [(_K, 2)], 'predicted_depth_max_px': [(_K, 2)], 'rtm_joint_feats': [(_K, None)],
+    'dav2_joint_feats': [(_K, None)],
 }
+_DEPTHS = {keys.DEPTH_M: 'depths', keys.DEPTH_MIN_M: 'nearest depths', keys.DEPTH_MAX_M: 'farthest depths'}
 _CHUNK = 8192                   # Rows that fit the cache.
 _SAMPLES_PER_CLIP = 16          # Rows per clip for medians.
+_FEATURE_ROWS = 1024            # Feature maps are too large to look at all.
 _ROOT_DISTANCE_M = (1.0, 20.0)
 _BONE_LENGTH_M = (0.05, 1.0)
 _DEPTH_RATIO = (0.1, 10.0)      # Median of predicted over true depth; millimetres give 1000.
@@ -49,25 +55,26 @@ def check_shapes(file: Path, arrays: dict[str, np.ndarray]) -> None:
     rows = len(arrays['imgname'])
     for key in [key for key in _FRAME_SHAPES if key in arrays]:
         shapes, array = _FRAME_SHAPES[key], arrays[key]
-        expected = ' or '.join(str((rows, *shape)).replace(',)', ')') for shape in shapes)
+        expected = ' or '.join(str((rows, *shape)).replace(',)', ')').replace('None', 'any') for shape in shapes)
         if array.dtype.kind not in ('biu' if key == 'predicted_valid' else 'fiu'):
             raise DataError(file, f'key {key}', f'dtype {array.dtype}',
                             'booleans' if key == 'predicted_valid' else 'floating-point numbers')
-        if array.shape[1:] not in shapes:
+        if not any(len(shape) == array.ndim - 1 and all(want in (None, got) for want, got in zip(
+                shape, array.shape[1:])) for shape in shapes):
             raise DataError(file, f'key {key}', f'shape {array.shape}', f'shape {expected}')
         if len(array) != rows:
             raise DataError(file, f'key {key}', f'shape {array.shape}', f'shape {expected}, a row per imgname',
                             f'The first row without a partner is {min(len(array), rows)}.')
 
 
-def scan_rows(file: Path, arrays: dict[str, np.ndarray], detected: bool, camera_of_row: np.ndarray,
+def scan_rows(file: Path, arrays: dict[str, np.ndarray], inputs: LiftingInputs, camera_of_row: np.ndarray,
               image_size_px: np.ndarray, camera_names: list[str]) -> ScanResult:
     """Look at every number that will be handed out.
 
     Args:
         file: Named in errors.
         arrays: The annotation, its shapes checked.
-        detected: Whether detections are used as input (else the true 2D points).
+        inputs: Which arrays become inputs.
         camera_of_row: (N,) camera of every row.
         image_size_px: (M, 2) width and height of every camera.
         camera_names: M names for errors.
@@ -80,15 +87,18 @@ def scan_rows(file: Path, arrays: dict[str, np.ndarray], detected: bool, camera_
     outside = np.zeros((len(camera_names), 3), dtype=np.int64)  # Visible joints: all, x > w, y > h.
     for first in range(0, rows, _CHUNK):
         here = slice(first, min(first + _CHUNK, rows))
-        chunk = {key: np.array(arrays[key][here]) for key in _keys_in_use(arrays, detected)}
+        chunk = {key: np.array(arrays[key][here]) for key in _keys_in_use(arrays, inputs)}
         truth_visible, seen_2d = _scan_truth(file, arrays['imgname'], first, chunk, result)
         camera = camera_of_row[here]
         size = image_size_px[camera][:, None]                                               # (n, 1, 2)
         beyond = (chunk['part'][..., :2] > size) & seen_2d[..., None]                        # (n, K, 2)
         for column, found in enumerate((seen_2d, beyond[..., 0], beyond[..., 1])):
             outside[:, column] += np.bincount(camera, weights=found.sum(axis=1), minlength=len(outside)).astype(int)
-        if detected:
-            result.valid[here] = _scan_detections(file, arrays['imgname'], first, chunk, result)
+        if inputs.detected:
+            picked = {key: at.pick(chunk[at.key]) for key, at in inputs.fields.items()}
+            valid = _scan_detections(file, arrays['imgname'], first, picked, chunk.get('predicted_valid'), result)
+            _scan_depths(file, arrays['imgname'], first, picked, valid, inputs, result)
+            result.valid[here] = valid
         else:
             result.valid[here] = seen_2d & truth_visible
             result.add('joints hidden in 2D or 3D, masked', (~result.valid[here]).sum())
@@ -104,11 +114,15 @@ def scan_rows(file: Path, arrays: dict[str, np.ndarray], detected: bool, camera_
     return result
 
 
-def check_units(file: Path, arrays: dict[str, np.ndarray], detected: bool, rows: np.ndarray, clip_starts: np.ndarray,
-                clip_lengths: np.ndarray, cameras: dict[str, np.ndarray], camera_of_clip: np.ndarray) -> None:
+def check_units(file: Path, arrays: dict[str, np.ndarray], inputs: LiftingInputs, rows: np.ndarray,
+                clip_starts: np.ndarray, clip_lengths: np.ndarray, cameras: dict[str, np.ndarray],
+                camera_of_clip: np.ndarray) -> None:
     """Medians per clip: root distance, bone lengths, depth against truth, projection against 2D points.
 
     Args:
+        file: Named in errors.
+        arrays: The annotation, scanned.
+        inputs: Which arrays become inputs.
         rows: (P,) rows sorted by clip and frame.
         clip_starts: (C,) first position of every clip in ``rows``.
         clip_lengths: (C,) rows of every clip, >= 1.
@@ -138,19 +152,29 @@ def check_units(file: Path, arrays: dict[str, np.ndarray], detected: bool, rows:
         place.check_medians('S', 'distance of projected S from part, over image width,',
                             np.where(seen_2d, away, np.nan).reshape(len(picked), -1), (0, _REPROJECTION_SHARE), '',
                             'S is not in the axes of its camera, or f, c or w belong to another one.')
-    if detected:
-        measured = take_rows(arrays['predicted_da_depth'], picked).reshape(depth.shape).astype(np.float64)
+    for at, what in ((inputs.fields[key], what) for key, what in _DEPTHS.items() if key in inputs.fields):
+        measured = at.pick(take_rows(arrays[at.key], picked)).astype(np.float64)                # (C, s, K)
         ratio = np.where(measured > 0, measured, np.nan) / depth
-        place.check_medians('predicted_da_depth', 'depth over true depth', ratio.reshape(len(picked), -1), _DEPTH_RATIO,
-                            '', 'Depth must be metres.')
+        place.check_medians(at.key, f'{what[:-1]} over true depth', ratio.reshape(len(picked), -1), _DEPTH_RATIO, '',
+                            'Depth must be metres.')
 
 
-def _keys_in_use(arrays: dict[str, np.ndarray], detected: bool) -> list[str]:
-    keys = ['S', 'part']
-    if detected:
-        keys += ['predicted_keypoints', 'predicted_keypoints_score', 'predicted_da_depth']
-        keys += ['predicted_valid'] if 'predicted_valid' in arrays else []
-    return keys
+def check_features(file: Path, arrays: dict[str, np.ndarray], inputs: LiftingInputs, rows: np.ndarray,
+                   valid: np.ndarray) -> None:
+    """Features of up to 1024 rows, evenly spread over ``rows`` (P,), are finite at ``valid`` (N, 17) joints."""
+    looked_at = rows[np.linspace(0, len(rows) - 1, min(len(rows), _FEATURE_ROWS)).astype(int)]
+    for key in inputs.feature_arrays.values():
+        bad = ~np.isfinite(take_rows(arrays[key], looked_at)).all(axis=-1) & valid[looked_at]
+        if bad.any():
+            row, joint = (int(i) for i in np.argwhere(bad)[0])
+            raise DataError(file, f'{key}[{looked_at[row]}][{joint}] ({H36M_17.joint_names[joint]})',
+                            'a number that is not finite at a detected joint', 'finite numbers',
+                            'Extract the features again, or set features=().')
+
+
+def _keys_in_use(arrays: dict[str, np.ndarray], inputs: LiftingInputs) -> list[str]:
+    used = ['S', 'part', *dict.fromkeys(at.key for at in inputs.fields.values())]
+    return used + ['predicted_valid'] * (inputs.detected and 'predicted_valid' in arrays)
 
 
 def _scan_truth(file: Path, names: np.ndarray, first: int, chunk: dict[str, np.ndarray],
@@ -171,15 +195,13 @@ def _scan_truth(file: Path, names: np.ndarray, first: int, chunk: dict[str, np.n
     return visible, seen_2d
 
 
-def _scan_detections(file: Path, names: np.ndarray, first: int, chunk: dict[str, np.ndarray],
-                     result: ScanResult) -> np.ndarray:
+def _scan_detections(file: Path, names: np.ndarray, first: int, picked: dict[str, np.ndarray],
+                     claims: np.ndarray | None, result: ScanResult) -> np.ndarray:
     """(n, K) joints with a detection; counts what was clipped or masked."""
-    points = chunk['predicted_keypoints']                                               # (n, K, 2)
-    score = chunk['predicted_keypoints_score'].reshape(-1, _K)                          # (n, K)
-    depth = chunk['predicted_da_depth'].reshape(-1, _K)                                 # (n, K)
+    points, score = picked[keys.KEYPOINTS_PX], picked[keys.CONFIDENCE]                   # (n, K, 2), (n, K)
     finite = np.isfinite(points).all(axis=-1) & np.isfinite(score)
-    if 'predicted_valid' in chunk:
-        claimed = chunk['predicted_valid'].view(np.uint8).reshape(*score.shape, -1).any(axis=-1)
+    if claims is not None:
+        claimed = claims.view(np.uint8).reshape(*score.shape, -1).any(axis=-1)
     else:
         claimed = (score != 0) | (points != 0).any(axis=-1)  # Missing detections are written as zeros.
     valid = claimed & finite
@@ -189,9 +211,24 @@ def _scan_detections(file: Path, names: np.ndarray, first: int, chunk: dict[str,
     result.add('detections that are not finite, masked', (claimed & ~finite).sum())
     result.add('joints without a detection, masked', (~claimed).sum())
     result.add('confidences outside [0, 1], clipped', (valid & ((score < 0) | (score > 1))).sum())
-    known = np.isfinite(depth) & (depth > 0)
-    result.add('depths that are zero, negative or not finite, masked', (valid & ~known).sum())
     return valid
+
+
+def _scan_depths(file: Path, names: np.ndarray, first: int, picked: dict[str, np.ndarray], valid: np.ndarray,
+                 inputs: LiftingInputs, result: ScanResult) -> None:
+    """Count what will be masked; the nearest depth must not lie beyond the farthest."""
+    known = {}
+    for key in [key for key in _DEPTHS if key in picked]:
+        known[key] = np.isfinite(picked[key]) & (picked[key] > 0)                        # (n, K)
+        result.add(f'{_DEPTHS[key]} that are zero, negative or not finite, masked', (valid & ~known[key]).sum())
+    for key in [key for key in (keys.DEPTH_MIN_PX, keys.DEPTH_MAX_PX) if key in picked]:
+        unknown = ~np.isfinite(picked[key]).all(axis=-1)
+        result.add(f'{key} that are not finite, masked', (valid & unknown).sum())
+    if keys.DEPTH_MIN_M in picked:
+        near, far = keys.DEPTH_MIN_M, keys.DEPTH_MAX_M
+        _refuse(file, names, first, inputs.fields[near].key,
+                valid & known[near] & known[far] & (picked[near] > picked[far]),
+                'a nearest depth beyond the farthest', f'at most {inputs.fields[far].key}')
 
 
 def _refuse(file: Path, names: np.ndarray, first: int, key: str, bad: np.ndarray, found: str, expected: str,

@@ -17,6 +17,7 @@ class WindowIndex:
     - ``multiple_target`` M (needs seq_len = 1): chunks of M frames every ``multiple_target_step``, each frame input and
       target alike; a short tail is dropped.
 
+    ``sample_stride`` keeps the first and every so many further samples of each clip.
     Sample i is the i-th over all clips in the order given. No window ever leaves its clip.
 
     Args:
@@ -30,6 +31,7 @@ class WindowIndex:
         multiple_target_step: Distance between chunks; M if None.
         subset_frac: Keep this share of the samples, a contiguous slice at a random place.
         subset_seed: Seed of that place.
+        sample_stride: Keep every so many samples of a clip, before ``subset_frac``.
 
     Raises:
         ConfigError: The options contradict each other; e.g. an even ``seq_len`` has no centre frame to pad around.
@@ -37,13 +39,15 @@ class WindowIndex:
 
     def __init__(self, clip_starts: np.ndarray, clip_lengths: np.ndarray, seq_len: int, step: int = 1,
                  causal: bool = False, pad: bool = True, multiple_target: int = 0,
-                 multiple_target_step: int | None = None, subset_frac: float = 1.0, subset_seed: int = 0):
+                 multiple_target_step: int | None = None, subset_frac: float = 1.0, subset_seed: int = 0,
+                 sample_stride: int = 1):
         chunk_step = multiple_target_step if multiple_target_step is not None else max(multiple_target, 1)
-        _check_options(seq_len, step, causal, pad, multiple_target, chunk_step, subset_frac)
+        _check_options(seq_len, step, causal, pad, multiple_target, chunk_step, subset_frac, sample_stride)
         self.multiple_target = multiple_target
         self.clip_starts = np.asarray(clip_starts, dtype=np.int64)      # (G,)
         self.clip_lengths = np.asarray(clip_lengths, dtype=np.int64)    # (G,)
-        self.stride = chunk_step if multiple_target else 1  # Frames between one sample of a clip and the next.
+        # Frames between one sample of a clip and the next.
+        self.stride = (chunk_step if multiple_target else 1) * sample_stride
         if multiple_target:
             self.offsets = np.arange(multiple_target)                   # (L,) input frames relative to the sample's
             self.target_offsets = self.offsets                          # (M,)
@@ -53,9 +57,10 @@ class WindowIndex:
             target = seq_len - 1 if causal else seq_len // 2
             self.target_offsets = np.array([0 if pad else target * step])
         if pad and not multiple_target:
-            counts = self.clip_lengths
+            starts = self.clip_lengths                                  # (G,) where a sample may begin
         else:
-            counts = np.maximum(self.clip_lengths - self.offsets[-1] + self.stride - 1, 0) // self.stride
+            starts = np.maximum(self.clip_lengths - self.offsets[-1], 0)
+        counts = -(-starts // self.stride)                              # (G,)
         self._ends = np.cumsum(counts)                                  # (G,) samples up to and including each clip
         total = int(self._ends[-1]) if len(counts) else 0
         self._length = total if subset_frac == 1 else int(total * subset_frac)
@@ -96,10 +101,11 @@ class WindowIndex:
 
 
 def _check_options(seq_len: int, step: int, causal: bool, pad: bool, multiple_target: int, chunk_step: int,
-                   subset_frac: float) -> None:
-    if seq_len < 1 or step < 1 or multiple_target < 0 or chunk_step < 1:
+                   subset_frac: float, sample_stride: int) -> None:
+    if min(seq_len, step, chunk_step, sample_stride) < 1 or multiple_target < 0:
         raise ConfigError(f'seq_len={seq_len}, seq_step={step}, multiple_target={multiple_target}, '
-                          f'multiple_target_step={chunk_step}: one is below its least (1, multiple_target 0)')
+                          f'multiple_target_step={chunk_step}, sample_stride={sample_stride}: one is below its least '
+                          '(1, multiple_target 0)')
     if pad and not causal and seq_len % 2 == 0:
         raise ConfigError(f'seq_len={seq_len} with pad=True and causal=False: an even window has no centre frame. '
                           f'Use seq_len={seq_len - 1} or {seq_len + 1}, or causal=True, or pad=False.')

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from motionlab.datasets.lifting_annotation import load_cameras, load_lifting_annotation
 from motionlab.datasets.lifting_clips import parse_image_names
+from motionlab.datasets.lifting_inputs import LiftingInputs
 from motionlab.utils import ConfigError, DataError
 from tests.synthetic import write_lifting_annotation
 
@@ -126,7 +127,7 @@ def test_mmpose_file_without_detections(tmp_path):
         tmp_path, clips=1, frames=20, imgname=names, **drop, part=lambda a: a.astype('f8'), S=lambda a: a.astype('f8'),
         cameras=dict(camera_name=np.array(['S1_54138969']), f=lambda a: a[..., None].astype('f8'),
                      c=lambda a: a[..., None], k=lambda a: a[..., None], p=lambda a: a[..., None], fps=None))
-    ann = load_lifting_annotation(path, detected=False)
+    ann = load_lifting_annotation(path, inputs=LiftingInputs(detected=False))
     assert ann.run_lengths.tolist() == [20]
     assert ann.fps is None
     with pytest.raises(DataError, match='key predicted_keypoints, predicted_keypoints_score, predicted_da_depth'):
@@ -192,7 +193,8 @@ def test_hidden_joints_may_hold_anything_finite_or_not(tmp_path):
         array[4, 9] = np.nan
         array[4, 9, -1] = 0
         return array
-    ann = load_lifting_annotation(write_lifting_annotation(tmp_path, part=hide, S=hide), detected=False)
+    path = write_lifting_annotation(tmp_path, part=hide, S=hide)
+    ann = load_lifting_annotation(path, inputs=LiftingInputs(detected=False))
     assert not ann.valid[4, 9]
     assert ann.counts['joints hidden in 2D or 3D, masked'] == 1
 
@@ -208,8 +210,10 @@ _MALFORMED = {
     'wrong joints': (dict(predicted_keypoints=lambda a: a[:, :16]), r'key predicted_keypoints: found shape'),
     'wrong width': (dict(part=lambda a: a[..., :2]), r'key part: found shape \(120, 17, 2\)'),
     'score shape': (dict(predicted_keypoints_score=lambda a: a[..., None, None]), r'key predicted_keypoints_score'),
-    'feature width': (dict(rtm_joint_feats=np.zeros((120, 17, 7), 'f2')),
-                      r'key rtm_joint_feats: found shape \(120, 17, 7\), expected shape \(120, 17, 1024\) or'),
+    'feature axes': (dict(rtm_joint_feats=np.zeros((120, 17, 1, 7), 'f2')),
+                     r'key rtm_joint_feats: found shape \(120, 17, 1, 7\), expected shape \(120, 17, any\)'),
+    'feature rows': (dict(dav2_joint_feats=np.zeros((119, 17, 7), 'f2')),
+                     r'key dav2_joint_feats: found shape \(119, 17, 7\), expected shape \(120, 17, any\), a row'),
     'descriptor width': (dict(summary_casp_descriptor_10d=lambda a: a[..., :6]), r'key summary_casp_descriptor_10d'),
     'text for numbers': (dict(S=lambda a: a.astype('U8')), r'key S: found dtype <U8'),
     'valid as numbers': (dict(predicted_valid=lambda a: a.astype('f4')), r'key predicted_valid: found dtype float32'),
@@ -318,7 +322,8 @@ def test_damaged_files_are_refused_or_unharmed(tmp_path, which, cut, changes, tr
 
 
 @_FUZZ
-@given(key=st.sampled_from(['S', 'part', 'predicted_keypoints', 'predicted_keypoints_score', 'predicted_da_depth']),
+@given(key=st.sampled_from(['S', 'part', 'predicted_keypoints', 'predicted_keypoints_score', 'predicted_da_depth',
+                            'predicted_depth_min', 'predicted_depth_max', 'predicted_depth_min_px']),
        row=st.integers(0, 5), joint=st.integers(0, 16), column=st.integers(0, 3),
        value=st.floats(width=32, allow_nan=True, allow_infinity=True))
 def test_any_number_anywhere_is_refused_or_finite_in_the_batch(tmp_path, key, row, joint, column, value):
@@ -331,13 +336,13 @@ def test_any_number_anywhere_is_refused_or_finite_in_the_batch(tmp_path, key, ro
         else:
             array[row, joint] = value
         return array
-    path = write_lifting_annotation(tmp_path, clips=1, frames=6, **{key: change})
+    path = write_lifting_annotation(tmp_path, clips=1, frames=6, ranges=True, **{key: change})
     try:
-        batch = PoseLiftingDataset(path, seq_len=3).__getitems__(range(6))
+        batch = PoseLiftingDataset(path, seq_len=3, depth_stats='spatial').__getitems__(range(6))
     except DataError as error:
-        assert key in str(error) or 'part' in str(error)
+        assert key in str(error) or 'part' in str(error) or 'predicted_depth_min' in str(error)
         return
     assert all(tensor.isfinite().all() for tensor in batch.values())
     assert batch['confidence'].min() >= 0
     assert batch['confidence'].max() <= 1
-    assert batch['depth_m'].min() >= 0
+    assert all(batch[key].min() >= 0 for key in ('depth_m', 'depth_min_m', 'depth_max_m'))

@@ -62,6 +62,18 @@ def test_chunks_follow_the_rules(multiple_target, chunk_step):
     _assert_equals(index, _reference(STARTS, LENGTHS, 1, 1, False, True, multiple_target, chunk_step))
 
 
+@pytest.mark.parametrize('options', [
+    dict(seq_len=3), dict(seq_len=3, step=2, pad=False), dict(seq_len=4, causal=True, pad=False),
+    dict(seq_len=1, multiple_target=3), dict(seq_len=1, multiple_target=2, multiple_target_step=1)])
+@pytest.mark.parametrize('stride', [1, 2, 5, 40])
+def test_every_nth_sample_of_each_clip(options, stride):
+    whole, part = WindowIndex(STARTS, LENGTHS, **options), WindowIndex(STARTS, LENGTHS, **options, sample_stride=stride)
+    _, _, clips = _all(whole)
+    kept = np.concatenate([np.flatnonzero(clips == clip)[::stride] for clip in range(len(LENGTHS))])
+    for found, expected in zip(_all(part), whole.gather(kept)):
+        np.testing.assert_array_equal(found, expected)
+
+
 @settings(max_examples=100, deadline=None)
 @given(lengths=st.lists(st.integers(0, 30), max_size=6), seq_len=st.integers(0, 6).map(lambda k: 2 * k + 1),
        step=st.integers(1, 4), causal=st.booleans(), pad=st.booleans())
@@ -107,6 +119,7 @@ def test_subset_is_a_contiguous_seeded_slice():
     (dict(seq_len=4), 'no centre frame'),
     (dict(seq_len=0), 'below its least'),
     (dict(seq_len=3, step=0), 'below its least'),
+    (dict(seq_len=3, sample_stride=0), 'sample_stride=0'),
     (dict(seq_len=3, multiple_target=5), 'seq_len=1'),
     (dict(seq_len=1, multiple_target=5, multiple_target_step=0), 'below its least'),
     (dict(seq_len=1, subset_frac=0.0), 'subset_frac=0.0'),
