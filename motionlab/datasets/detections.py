@@ -96,7 +96,7 @@ def load_detections(path: str | Path, keypoint_format: str) -> Detections:
         persons = [_person(file, f'{place}instances[{i}]', instance) for i, instance in enumerate(instances)]
         if persons:
             points[t], scores[t] = max(persons, key=lambda person: np.nan_to_num(person[1]).mean())
-    return _in_h36m_order(keypoint_format, names, points, scores, np.ones(scores.shape, bool), None, counts)
+    return in_h36m_order(keypoint_format, names, points, scores, np.ones(scores.shape, bool), None, counts)
 
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:
@@ -199,7 +199,7 @@ def _load_npz(path: Path, keypoint_format: str) -> Detections:
     claimed &= (points != 0).any(-1)  # Missing detections are written as zeros.
     counts = {'frames without a person': int((~claimed | ~np.isfinite(points).all(-1)).all(1).sum())}
     names = None if names is None else names.astype(str).tolist()
-    return _in_h36m_order(keypoint_format, names, points, scores, claimed, size, counts)
+    return in_h36m_order(keypoint_format, names, points, scores, claimed, size, counts)
 
 
 def _numbers(path: Path, key: str, arrays: dict[str, np.ndarray], fits, expected: str) -> np.ndarray:
@@ -209,8 +209,12 @@ def _numbers(path: Path, key: str, arrays: dict[str, np.ndarray], fits, expected
     return array
 
 
-def _in_h36m_order(keypoint_format: str, names: list[str] | None, points: np.ndarray, scores: np.ndarray,
-                   claimed: np.ndarray, size: np.ndarray | None, counts: dict[str, int]) -> Detections:
+def in_h36m_order(keypoint_format: str, names: list[str] | None, points: np.ndarray, scores: np.ndarray,
+                  claimed: np.ndarray, size: np.ndarray | None, counts: dict[str, int]) -> Detections:
+    """Detections from ``points`` (T, 17, 2), ``scores`` and ``claimed`` (T, 17) of a keypoint format.
+
+    What is not claimed, or not finite, is not valid.
+    """
     valid = claimed & np.isfinite(points).all(-1) & np.isfinite(scores)  # (T, 17)
     seen = claimed & valid.any(1, keepdims=True)
     counts['joints that are not finite, in frames with a person'] = int((seen & ~valid).sum())
