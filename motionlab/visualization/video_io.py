@@ -1,7 +1,6 @@
 """Pictures from videos and folders, and pictures into videos: OpenCV for MP4, pillow for GIF."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from motionlab.datasets.detections import natural_order
 from motionlab.utils import ConfigError, DataError
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
@@ -136,7 +136,8 @@ def _read_video(path: Path) -> Iterator[np.ndarray]:
 
 
 def _read_folder(path: Path) -> Iterator[np.ndarray]:
-    files = sorted((file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES), key=_by_number)
+    images = (file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(images, key=lambda file: natural_order(file.name))
     if not files:
         raise DataError(path, 'folder', 'no image', f'files ending in {", ".join(IMAGE_SUFFIXES)}')
     for file in files:
@@ -144,8 +145,3 @@ def _read_folder(path: Path) -> Iterator[np.ndarray]:
         if picture is None:
             raise DataError(file, 'image', 'nothing that OpenCV can read', 'an image')
         yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)                                    # (H, W, 3)
-
-
-def _by_number(file: Path) -> list[tuple[int, int | str]]:
-    """Sorts frame_2 before frame_10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r'(\d+)', file.name) if part]

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from motionlab.body.skeletons import H36M_17, coco_to_h36m
 from motionlab.codecs import lifting_batch as keys
+from motionlab.datasets.detections import KEYPOINT_FORMATS, load_detections
+from motionlab.datasets.lifting_clips import parse_image_names
 from motionlab.datasets.store import open_npz
 from motionlab.utils import ConfigError, DataError
 
 ArrayLike = np.ndarray | Tensor | Sequence
-KEYPOINT_FORMATS = ('h36m17', 'coco17')
 _K = len(H36M_17)
 _XY_C_D = (keys.KEYPOINTS_PX, keys.CONFIDENCE, keys.DEPTH_M)
 # Columns of one array by its width; keys that end in _px take two.
@@ -77,14 +78,14 @@ def read_keypoint_clip(inputs: str | Path | ArrayLike, keypoint_format: str, ima
     check_format(keypoint_format)
     given = {keys.CONFIDENCE: confidence, keys.DEPTH_M: depth_m, **(extras or {})}
     given = {key: value for key, value in given.items() if value is not None}
+    source, names = 'inputs', None
     if isinstance(inputs, (str, Path)):
-        source, names = str(inputs), None
+        source = str(inputs)
         arrays, names, size = _read_file(Path(inputs), keypoint_format)
         # What a file holds is in Human3.6M order, and so is what was measured at the joints of the file.
         arrays = collect(source, {**arrays, **given}, 'h36m17')
         image_size_px = size if image_size_px is None else image_size_px
     else:
-        source, names = 'inputs', None
         arrays = collect(source, {keys.KEYPOINTS_PX: inputs, **given}, keypoint_format)
     if image_size_px is None:
         raise DataError(source, 'image size', 'none', 'image_size_px=(width, height) in pixels',
@@ -152,12 +153,17 @@ def collect(source: str, given: Mapping[str, ArrayLike], keypoint_format: str) -
 
 
 def _read_file(path: Path, keypoint_format: str) -> tuple[dict[str, np.ndarray], list[str] | None, np.ndarray | None]:
-    from motionlab.datasets.detections import load_detections
     detections = load_detections(path, keypoint_format=keypoint_format)
     arrays = {keys.KEYPOINTS_PX: detections.keypoints_px, keys.CONFIDENCE: detections.confidence,
               keys.KEYPOINTS_VALID: detections.valid}
-    if path.suffix == '.npz' and not set(_FILE_KEYS).isdisjoint(open_npz(path, verify=())):
+    held = set(open_npz(path, verify=())) if path.suffix == '.npz' else set()
+    if not held.isdisjoint(_FILE_KEYS):
         arrays.update(read_depth_file(path))
+    if 'imgname' in held:
+        table = parse_image_names(path, np.asarray(detections.names))
+        if len(table.clips) > 1 or (np.diff(table.frame_number) < 1).any():
+            raise DataError(path, 'key imgname', f'{len(table.clips)} clips', 'one clip, its frames in order',
+                            'Write the rows of every clip to a file of their own, or pass arrays.')
     return arrays, detections.names, detections.image_size_px
 
 
