@@ -35,8 +35,8 @@ def _functions_equal_every_reference(reference: dict[str, np.ndarray]) -> None:
 
 def _evaluate(reference: dict[str, np.ndarray], **cfg) -> dict[str, float]:
     """The metric on the recorded poses, relative to their root."""
-    gt = torch.from_numpy(reference['gt'])
-    return _run(reference, torch.from_numpy(reference['pred']) - gt[:, :1], gt, torch.from_numpy(reference['mask']), cfg)
+    pred, gt, mask = (torch.from_numpy(reference[key]) for key in ('pred', 'gt', 'mask'))
+    return _run(reference, pred - gt[:, :1], gt, mask, cfg)
 
 
 def _evaluate_as_recorded(reference: dict[str, np.ndarray], **cfg) -> dict[str, float]:
@@ -57,7 +57,8 @@ def _run(reference: dict[str, np.ndarray], pred: torch.Tensor, gt: torch.Tensor,
     metric.dataset_meta = dict(clip_names=clips, clip_actions=[clip.split('.')[0].split('_')[1] for clip in clips])
     metric.process({}, dict(
         sample_index=torch.arange(12), clip_index=torch.tensor([clips.index(name) for name in names]),
-        frame_index=torch.arange(12)[:, None], target_m=gt[:, None], target_visible=mask[:, None], pred_m=pred[:, None]))
+        frame_index=torch.arange(12)[:, None], target_m=gt[:, None], target_visible=mask[:, None],
+        pred_m=pred[:, None]))
     return metric.evaluate(12)
 
 

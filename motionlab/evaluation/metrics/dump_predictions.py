@@ -23,7 +23,8 @@ class DumpPredictions(BaseMetric):
 
     ``.pkl`` is what the ecosystem's tools write, with plain arrays: a list with one dict of NumPy arrays per sample,
     and ``dataset_name`` in each. ``.npz`` holds one array (N, ...) per key, named ``<dataset_name>/<key>``, and can
-    be read without unpickling. After each test set the file holds all sets so far.
+    be read without unpickling; ``<dataset_name>/clip_names`` and ``.../clip_actions`` say what ``clip_index`` means.
+    After each test set the file holds all sets so far.
 
     Args:
         out_file: Ends in ``.pkl`` or ``.npz``.
@@ -38,6 +39,7 @@ class DumpPredictions(BaseMetric):
         if self.out_file.suffix not in _SUFFIXES:
             raise ConfigError(f'{out_file}: ends in {self.out_file.suffix!r}, expected one of {", ".join(_SUFFIXES)}.')
         self._sets: dict[str, dict[str, np.ndarray]] = {}
+        self._clips: dict[str, np.ndarray] = {}
 
     def process(self, data_batch: dict[str, Tensor], data_samples: dict[str, Tensor]) -> None:
         """Keep all of ``data_samples``: a flat dict of tensors with leading dimension B."""
@@ -52,8 +54,11 @@ class DumpPredictions(BaseMetric):
         rows = gather_rows({key: torch.cat([part[key] for part in kept]) for key in kept[0]} if kept else {})
         if is_main_process():
             _, first = np.unique(rows[SAMPLE_INDEX], return_index=True)  # (N,) sorted; padding of the last batch goes.
-            name = (self.dataset_meta or {}).get('dataset_name', 'test')
+            meta = self.dataset_meta or {}
+            name = meta.get('dataset_name', 'test')
             self._sets[name] = {key: value.numpy()[first] for key, value in rows.items()}
+            self._clips.update({f'{name}/{key}': np.array(meta[key], dtype=str)
+                                for key in ('clip_names', 'clip_actions') if key in meta})
             self._write()
         return {}
 
@@ -65,7 +70,7 @@ class DumpPredictions(BaseMetric):
         self.out_file.parent.mkdir(parents=True, exist_ok=True)
         if self.out_file.suffix == '.npz':
             np.savez(self.out_file, **{f'{name}/{key}': value for name, arrays in self._sets.items()
-                                       for key, value in arrays.items()})
+                                       for key, value in arrays.items()}, **self._clips)
             return
         samples = [{'dataset_name': name, **{key: value[i] for key, value in arrays.items()}}
                    for name, arrays in self._sets.items() for i in range(len(arrays[SAMPLE_INDEX]))]
