@@ -26,9 +26,9 @@ SAMPLE_INDEX = 'sample_index'          # (B,) int64, position in the dataset
 CLIP_INDEX = 'clip_index'              # (B,) int64, which clip (subject, action, camera) of the dataset
 FRAME_INDEX = 'frame_index'            # (B, M) int64, position of the target frames within their clip
 
-# Predictions carry SAMPLE_INDEX, CLIP_INDEX, FRAME_INDEX, TARGET_M, TARGET_VISIBLE, TARGET_PX through and CONFIDENCE of
-# the target frames, (B, M, K), and add:
+# Predictions carry SAMPLE_INDEX, CLIP_INDEX, FRAME_INDEX, TARGET_M, TARGET_VISIBLE, TARGET_PX through, and add:
 PRED_M = 'pred_m'                      # (B, M, K, 3) float32, root-relative joints in camera axes, metres
+TARGET_CONFIDENCE = 'target_confidence'  # (B, M, K) float32, CONFIDENCE of the target frames, 0 without a detection
 
 _SHAPES = {
     KEYPOINTS_PX: 'BFK2', CONFIDENCE: 'BFK', DEPTH_M: 'BFK', KEYPOINTS_VALID: 'BFK', IMAGE_SIZE_PX: 'B2',

@@ -72,7 +72,7 @@ class PoseLifter(BaseTaskModel):
     def predict(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Raw batch -> ``pred_m`` (B,M,K,3), metres relative to the root, and the batch's indices and targets.
 
-        ``confidence`` is that of the target frames, (B,M,K), where the batch has it.
+        Where the batch has ``confidence``, also ``target_confidence`` (B,M,K), that of the target frames.
         """
         keys.check_lifting_batch(batch)
         output = self._run_with_test_flip(self.codec.encode(batch)['inputs'])              # (B, M, K', 3)
@@ -80,7 +80,7 @@ class PoseLifter(BaseTaskModel):
             _check_frames(output.shape[1], batch[keys.TARGET_M])
         carried = {key: batch[key] for key in _CARRIED if key in batch}
         if keys.CONFIDENCE in batch:
-            carried[keys.CONFIDENCE] = self._target_confidence(batch)
+            carried[keys.TARGET_CONFIDENCE] = self._target_confidence(batch)
         return {**carried, keys.PRED_M: self.codec.decode(output)}
 
     def lift_clip(self, inputs: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ def make_predictions(samples: int = 30, seed: int = 0, targets: int = 1) -> dict
     return dict(sample_index=torch.arange(samples), clip_index=clip,
                 frame_index=(torch.arange(samples) - first[clip])[:, None] * targets + torch.arange(targets),
                 target_m=target + torch.tensor([0.5, 0.2, 5.0]), target_visible=torch.rand(shape, generator=rng) > 0.1,
-                confidence=torch.rand(shape, generator=rng),
+                target_confidence=torch.rand(shape, generator=rng),
                 pred_m=target + 0.1 * torch.randn(target.shape, generator=rng))
 
 

@@ -47,7 +47,8 @@ def test_hidden_and_doubtful_joints_have_no_effect():
     predictions['target_visible'][:, :, 0] = True
     expected = evaluate(predictions, type='DepthOrderAccuracy')
     assert evaluate(spoil_hidden(predictions), type='DepthOrderAccuracy') == pytest.approx(expected)
-    doubtful = {**predictions, 'target_visible': predictions['target_visible'] & (predictions['confidence'] > 0.5)}
+    trusted = predictions['target_confidence'] > 0.5
+    doubtful = {**predictions, 'target_visible': predictions['target_visible'] & trusted}
     assert evaluate(predictions, type='DepthOrderAccuracy', min_confidence=0.5) == pytest.approx(
         evaluate(doubtful, type='DepthOrderAccuracy'))
     predictions['target_visible'][:] = False

@@ -41,9 +41,9 @@ def test_joint_sets_are_root_aligned_and_reported_by_action_too():
 
 def test_confidence_filter_leaves_joints_out_of_numerator_and_denominator():
     predictions = make_predictions()
-    predictions['confidence'][0, 0, 5] = torch.nan                        # not above the bound
-    predictions['confidence'][0, 0, 6] = 0.3
-    trusted = predictions['confidence'] > 0.3
+    predictions['target_confidence'][0, 0, 5] = torch.nan                        # not above the bound
+    predictions['target_confidence'][0, 0, 6] = 0.3
+    trusted = predictions['target_confidence'] > 0.3
     by_hand = {**predictions, 'target_visible': predictions['target_visible'] & trusted}
     found = evaluate(predictions, type='MPJPE', min_confidence=0.3, joints='3dhp14')
     assert found == pytest.approx(evaluate(by_hand, type='MPJPE', joints='3dhp14'))
@@ -51,8 +51,8 @@ def test_confidence_filter_leaves_joints_out_of_numerator_and_denominator():
     spoilt = {**predictions, 'pred_m': torch.where(trusted[..., None], predictions['pred_m'], 9.0)}
     again = evaluate(spoilt, type='MPJPE', min_confidence=0.3, align_over='visible')
     assert again['MPJPE'] == pytest.approx(found['MPJPE']) and again['PCK@150'] == pytest.approx(found['PCK@150'])
-    del predictions['confidence']
-    with pytest.raises(ConfigError, match='MPJPE needs confidence'):
+    del predictions['target_confidence']
+    with pytest.raises(ConfigError, match='MPJPE needs target_confidence'):
         evaluate(predictions, type='MPJPE', min_confidence=0.3)
 
 

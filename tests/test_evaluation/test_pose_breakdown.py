@@ -43,15 +43,15 @@ def test_occlusion(with_px):
 def test_confidence_quarters():
     predictions = make_predictions()
     _, errors, visible = _parts(predictions)
-    confidence = predictions['confidence'].flatten(0, 1).double()
+    confidence = predictions['target_confidence'].flatten(0, 1).double()
     found = evaluate(predictions, type='PoseBreakdown', by=['confidence'])
     low, high = np.quantile(confidence[visible], [0.25, 0.75])
     assert found['confidence/Q1'] == pytest.approx(errors[visible & (confidence <= low)].mean().item())
     assert found['confidence/Q4'] == pytest.approx(errors[visible & (confidence > high)].mean().item())
-    predictions['confidence'][:] = 1
+    predictions['target_confidence'][:] = 1
     assert set(evaluate(predictions, type='PoseBreakdown', by=['confidence'])) == {'confidence/Q1'}
-    del predictions['confidence']
-    with pytest.raises(ConfigError, match='needs confidence'):
+    del predictions['target_confidence']
+    with pytest.raises(ConfigError, match='needs target_confidence'):
         evaluate(predictions, type='PoseBreakdown')
 
 

@@ -95,12 +95,12 @@ def test_predict_carries_indices_and_is_root_relative_metres():
     lifter, batch = _lifter(codec=dict(remove_root=True)).eval(), _batch(frames=12, targets=4)
     predictions = lifter.val_step(batch)
     assert set(predictions) == {'sample_index', 'clip_index', 'frame_index', 'target_m', 'target_visible',
-                                'confidence', 'pred_m'}
+                                'target_confidence', 'pred_m'}
     assert predictions['pred_m'].shape == (4, 4, 17, 3) and (predictions['pred_m'][:, :, 0] == 0).all()
     raw = lifter(lifter.codec.encode(batch)['inputs'])
     torch.testing.assert_close(predictions['pred_m'][:, :, 1:], raw)
     without_target = {key: batch[key] for key in ('keypoints_px', 'confidence', 'depth_m', 'image_size_px')}
-    assert set(lifter(without_target, mode='predict')) == {'confidence', 'pred_m'}
+    assert set(lifter(without_target, mode='predict')) == {'target_confidence', 'pred_m'}
 
 
 @pytest.mark.parametrize(('backbone', 'first'), [({}, 4), (dict(causal=True), 8)])
@@ -110,7 +110,7 @@ def test_predict_carries_the_confidence_and_pixels_of_the_target_frames(backbone
     batch['confidence'][0, first, 3] = torch.nan
     predictions = lifter.val_step(batch)
     expected = torch.where(batch['keypoints_valid'], batch['confidence'].nan_to_num(nan=0), 0)[:, first:first + 4]
-    torch.testing.assert_close(predictions['confidence'], expected)
+    torch.testing.assert_close(predictions['target_confidence'], expected)
     torch.testing.assert_close(predictions['target_px'], batch['target_px'])
 
 

@@ -42,7 +42,7 @@ class DepthOrderAccuracy(TensorMetric):
         super().__init__(prefix)
         self.root_index, self.skip_list, self.min_confidence = root_index, list(skip_list), min_confidence
         if min_confidence is not None:
-            self.needed = (*NEEDED, keys.CONFIDENCE)
+            self.needed = (*NEEDED, keys.TARGET_CONFIDENCE)
 
     def compute_metrics(self, results: dict[str, Tensor]) -> dict[str, float]:
         """Metrics of a whole set; ``results`` as in :mod:`motionlab.codecs.lifting_batch`."""

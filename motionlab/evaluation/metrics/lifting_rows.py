@@ -63,7 +63,7 @@ def lifting_rows(results: dict[str, Tensor], root_index: int = 0, meta: dict | N
     target_m = results[keys.TARGET_M].flatten(0, 1)                                        # (N, K, 3)
     visible = results[keys.TARGET_VISIBLE].flatten(0, 1).bool()                            # (N, K)
     confidence, target_px = (results[key].flatten(0, 1) if key in results else None
-                             for key in (keys.CONFIDENCE, keys.TARGET_PX))
+                             for key in (keys.TARGET_CONFIDENCE, keys.TARGET_PX))
     if min_confidence is not None:
         trusted = confidence > min_confidence                                              # False for NaN
         print_log(f'{int((visible & ~trusted).sum())} of {int(visible.sum())} joints have a confidence of at most '

@@ -66,7 +66,7 @@ class MPJPE(TensorMetric):
         self.root_index, self.align_over = root_index, align_over
         self.skip_list, self.min_confidence = list(skip_list), min_confidence
         if min_confidence is not None:
-            self.needed = (*NEEDED, keys.CONFIDENCE)
+            self.needed = (*NEEDED, keys.TARGET_CONFIDENCE)
 
     def compute_metrics(self, results: dict[str, Tensor]) -> dict[str, float]:
         """Metrics of a whole set; ``results`` as in :mod:`motionlab.codecs.lifting_batch`."""

@@ -58,7 +58,7 @@ class PoseBreakdown(TensorMetric):
                               'training set, and only novelty does.')
         self.by, self.root_index, self._training_set = list(by), root_index, training_set
         self._centres: TrainingCentres | None = None
-        self.needed = (*NEEDED, keys.CONFIDENCE) if 'confidence' in by else NEEDED
+        self.needed = (*NEEDED, keys.TARGET_CONFIDENCE) if 'confidence' in by else NEEDED
 
     def compute_metrics(self, results: dict[str, Tensor]) -> dict[str, float]:
         """Metrics of a whole set; ``results`` as in :mod:`motionlab.codecs.lifting_batch`."""
