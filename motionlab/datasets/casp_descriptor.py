@@ -5,7 +5,8 @@ quantiles of the draws; minimum and maximum are the outer quantiles, the depth i
 :mod:`motionlab.datasets.depth_statistics` holds the paper's rule, which is the default everywhere.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -46,6 +47,11 @@ class CaspDescriptor:
     def front(self) -> np.ndarray:
         """Q10 minus the median, metres: how far something stands out towards the camera; 0 or negative."""
         return self.quantiles[..., 0] - self.quantiles[..., 2]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence['CaspDescriptor']) -> 'CaspDescriptor':
+        """Descriptors of several stretches of frames, joined along the first axis."""
+        return cls(*(np.concatenate([getattr(part, entry.name) for part in parts]) for entry in fields(cls)))
 
 
 def torso_length(keypoints_px: np.ndarray) -> np.ndarray:
