@@ -9,7 +9,7 @@ from motionlab.utils import ConfigError
 STARTS, LENGTHS = [0, 12, 17, 30], [12, 5, 0, 1]  # Rows 18..29 belong to no clip; one clip is empty, one has one frame.
 
 
-def _reference(starts, lengths, seq_len, step, causal, pad, multiple_target=0, chunk_step=None):
+def reference_windows(starts, lengths, seq_len, step, causal, pad, multiple_target=0, chunk_step=None):
     """The rules of the format description, one window at a time with plain Python integers."""
     samples = []
     for clip, (start, n) in enumerate(zip(starts, lengths)):
@@ -36,7 +36,7 @@ def _all(index):
     return index.gather(np.arange(len(index)))
 
 
-def _assert_equals(index, samples):
+def assert_windows(index, samples):
     assert len(index) == len(samples)
     inputs, targets, clips = _all(index)
     assert (inputs[:, index.target_positions] == targets).all()
@@ -52,14 +52,14 @@ def _assert_equals(index, samples):
     if seq_len % 2 or causal or not pad])
 def test_windows_follow_the_rules(seq_len, step, pad, causal):
     index = WindowIndex(STARTS, LENGTHS, seq_len, step=step, causal=causal, pad=pad)
-    _assert_equals(index, _reference(STARTS, LENGTHS, seq_len, step, causal, pad))
+    assert_windows(index, reference_windows(STARTS, LENGTHS, seq_len, step, causal, pad))
 
 
 @pytest.mark.parametrize('chunk_step', [None, 1, 2, 7])
 @pytest.mark.parametrize('multiple_target', [1, 4, 5, 40])
 def test_chunks_follow_the_rules(multiple_target, chunk_step):
     index = WindowIndex(STARTS, LENGTHS, 1, multiple_target=multiple_target, multiple_target_step=chunk_step)
-    _assert_equals(index, _reference(STARTS, LENGTHS, 1, 1, False, True, multiple_target, chunk_step))
+    assert_windows(index, reference_windows(STARTS, LENGTHS, 1, 1, False, True, multiple_target, chunk_step))
 
 
 @pytest.mark.parametrize('options', [
@@ -80,7 +80,7 @@ def test_every_nth_sample_of_each_clip(options, stride):
 def test_no_window_leaves_its_clip(lengths, seq_len, step, causal, pad):
     starts = np.cumsum([0, *lengths])[:-1] if lengths else np.zeros(0)
     index = WindowIndex(starts, lengths, seq_len, step=step, causal=causal, pad=pad)
-    _assert_equals(index, _reference([int(s) for s in starts], lengths, seq_len, step, causal, pad))
+    assert_windows(index, reference_windows([int(s) for s in starts], lengths, seq_len, step, causal, pad))
     inputs, targets, clips = _all(index)
     owner = np.repeat(np.arange(len(lengths)), lengths)
     assert (owner[inputs] == clips[:, None]).all()
