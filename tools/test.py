@@ -79,7 +79,7 @@ def split_by_set(metrics: dict[str, float], names: list[str]) -> dict[str, dict[
     """Metrics of each test set, without their parts: ``MPJPE/walk`` is one of ``MPJPE``.
 
     Args:
-        metrics: With several sets, names are ``<set>/<metric>``.
+        metrics: ``<set>/<metric>``, or ``<metric>`` of a single set.
         names: The sets.
     """
     return {name: {key: value for key, value in own.items() if key.rpartition('/')[0] not in own}
@@ -135,7 +135,9 @@ def print_metrics(metrics: dict[str, float], names: list[str], title: str) -> No
 
 
 def _of_each_set(metrics: dict[str, float], names: list[str]) -> dict[str, dict[str, float]]:
-    prefixes = {name: f'{name}/' if len(names) > 1 else '' for name in names}
+    # A single set has its name in front only where the config lists it.
+    prefixed = len(names) > 1 or all(key.startswith(f'{names[0]}/') for key in metrics)
+    prefixes = {name: f'{name}/' if prefixed else '' for name in names}
     return {name: {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
             for name, prefix in prefixes.items()}
 

@@ -11,7 +11,7 @@ from typing import Any
 from mmengine import Config
 
 from motionlab.engine.cli import add_cfg_options
-from motionlab.engine.config import load_config
+from motionlab.engine.config import load_config, override_config
 from motionlab.utils import ConfigError
 
 # Which channels join x and y, and which statistics of the depth around a joint.
@@ -113,14 +113,14 @@ def _make_run(config: str, base: Config, variant: str, frames: int | None, train
     asked = {option.partition('=')[0] for option in options}
     if taken := asked & {'randomness.seed', 'work_dir'}:
         raise ConfigError(f'--cfg-options {taken.pop()}: the sweep sets it: use --seeds and --work-dir.')
-    every = (*(option for option in own if option.partition('=')[0] not in asked), *options)
-    cfg = load_config(config, parse_options(every))
+    own = [option for option in own if option.partition('=')[0] not in asked]  # The base has those asked for already.
+    cfg = override_config(base, parse_options(own), config)
     lengths = {node['seq_len'] for _, node in _lifting_datasets(config, cfg)}
     if len(lengths) > 1:
         raise ConfigError(f'{config}: found datasets with seq_len {sorted(lengths)}, expected one length.')
     train = cfg.train_dataloader.dataset
     sources = [_name(each) for each in train.get('datasets', [train])]
-    return Run(config, _name(train), lengths.pop(), variant, seed, every, tuple(sources),
+    return Run(config, _name(train), lengths.pop(), variant, seed, (*own, *options), tuple(sources),
                tuple(_name(loader.dataset) for loader in _listed(cfg.test_dataloader)),
                _flatten({key: cfg.get(key) for key in _TRAINING}), _flatten({key: cfg.get(key) for key in _TESTING}))
 

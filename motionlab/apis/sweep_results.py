@@ -20,7 +20,7 @@ def summarize(results: Sequence[tuple[Run, Mapping[str, float]]]) -> list[dict[s
     the same, where there are several.
 
     Args:
-        results: Runs and their metrics: ``<set>/<metric>``, or ``<metric>`` where there is one test set.
+        results: Runs and their metrics: ``<set>/<metric>``, or ``<metric>`` of a single test set.
 
     Returns:
         One dict per combination: ``config, train_set, frames, variant, test_set, seen, metric, mean, std`` (sample
@@ -83,8 +83,10 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[st
 def _of_run(run: Run, metrics: Mapping[str, float]) -> list[tuple[str, str, float]]:
     """(test set, metric, value) of one run, without per-action parts."""
     found = []
+    # A single set has its name in front only where the config lists it.
+    prefixed = len(run.test_sets) > 1 or all(key.startswith(f'{run.test_sets[0]}/') for key in metrics)
     for test_set in run.test_sets:
-        prefix = f'{test_set}/' if len(run.test_sets) > 1 else ''
+        prefix = f'{test_set}/' if prefixed else ''
         own = {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
         found += [(test_set, key, value) for key, value in own.items() if key.rpartition('/')[0] not in own]
     unseen: dict[str, list[float]] = {}

@@ -1,5 +1,6 @@
 """Read a config file with overrides from the command line, and refuse what it misspells."""
 
+import copy
 import difflib
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
@@ -62,11 +63,26 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
     except _READ_ERRORS as error:
         detail = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise ConfigError(f'{path}: cannot be read: {type(error).__name__}: {detail}') from error
+    return override_config(cfg, cfg_options or {}, str(path))
+
+
+def override_config(cfg: Config, cfg_options: Mapping[str, Any], file: str) -> Config:
+    """A copy of ``cfg`` with overrides applied; both are checked as :func:`load_config` does.
+
+    Args:
+        cfg: A config.
+        cfg_options: See :func:`load_config`.
+        file: Named in errors.
+
+    Raises:
+        ConfigError: see :func:`load_config`.
+    """
+    cfg = copy.deepcopy(cfg)
     # Types first: which other keys are allowed depends on them.
-    for key, value in sorted((cfg_options or {}).items(), key=lambda item: not item[0].endswith('type')):
-        _check_option(cfg, key, str(path))
+    for key, value in sorted(cfg_options.items(), key=lambda item: not item[0].endswith('type')):
+        _check_option(cfg, key, file)
         _set_option(cfg, key, value)
-    check_config(cfg._cfg_dict, str(path))
+    check_config(cfg._cfg_dict, file)
     return cfg
 
 

@@ -49,9 +49,9 @@ def check_config(cfg: Mapping[str, Any], file: str) -> None:
         ConfigError: names the file, the dotted path, the unknown name and the nearest known one. A top-level key is
             an error only when it nearly equals a known one (users may define variables).
     """
-    for key in cfg:
+    for key in cfg.keys() - RUNNER_KEYS:
         near = difflib.get_close_matches(key, RUNNER_KEYS, n=1, cutoff=0.85)
-        if key not in RUNNER_KEYS and near:
+        if near:
             raise ConfigError(f"{file}: unknown key '{key}': did you mean '{near[0]}'? "
                               '(A variable of your own needs a name less like it.)')
     for path, node in _walk(cfg):

@@ -40,8 +40,9 @@ def test_the_gain_compares_the_same_seeds():
     assert (best['mean'], best['gain_percent']) == (40, pytest.approx(100 * (39 / 49 - 1)))
 
 
-def test_one_test_set_has_no_prefix_and_one_seed_no_deviation():
-    rows = summarize([result('xy', 0, {'MPJPE': 50.0, 'MPJPE/walk': 2.0}, sets=('home',))])
+@pytest.mark.parametrize('prefix', ['', 'home/'])
+def test_one_test_set_may_have_no_prefix_and_one_seed_has_no_deviation(prefix):
+    rows = summarize([result('xy', 0, {f'{prefix}MPJPE': 50.0, f'{prefix}MPJPE/walk': 2.0}, sets=('home',))])
     only, = rows
     assert (only['mean'], only['std'], only['test_set']) == (50, None, 'home')
 

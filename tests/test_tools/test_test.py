@@ -123,6 +123,11 @@ def test_parts_of_a_metric_are_not_columns():
                                                                ['-', '4.00', '-']]
 
 
+def test_a_single_set_may_be_listed():
+    for metrics in ({'a/MPJPE': 1.0, 'a/MPJPE/walk': 2.0}, {'MPJPE': 1.0, 'MPJPE/walk': 2.0}):
+        assert tool.split_by_set(metrics, ['a']) == {'a': {'MPJPE': 1.0}}
+
+
 def test_each_set_has_a_table_of_its_actions(capsys):
     metrics = {'a/MPJPE': 1.0, 'a/MPJPE/action-wise': 2.5, 'a/MPJPE/walk': 2.0, 'a/MPJPE/jump': 3.0, 'b/MPJPE': 4.0,
                'a/PCK': 9.0}

@@ -10,9 +10,11 @@ model = dict(
     codec=dict(use_confidence=False, use_depth=False),
     backbone=dict(norm='pre', num_frames=81),
     head=dict(norm=True))
-train_dataloader = dict(batch_size=512, dataset=dict(seq_len=81))
-val_dataloader = dict(dataset=dict(seq_len=81))
-test_dataloader = [dict(loader, dataset=dict(loader.dataset, seq_len=81)) for loader in _base_.test_dataloader]
+train_dataloader = dict(batch_size=512, dataset=dict(seq_len=81, with_depth=False))
+val_dataloader = dict(dataset=dict(seq_len=81, with_depth=False))
+test_dataloader = [
+    dict(loader, dataset=dict(loader.dataset, seq_len=81, with_depth=False)) for loader in _base_.test_dataloader
+]
 
 default_hooks = dict(
     checkpoint=dict(save_best='MPJPE', rule='less'),

@@ -7,7 +7,11 @@ _base_ = [
 ]
 
 model = dict(codec=dict(use_confidence=False, use_depth=False), test_flip=False)
-train_dataloader = dict(batch_size=128)
+train_dataloader = dict(batch_size=128, dataset=dict(with_depth=False))
+val_dataloader = dict(dataset=dict(with_depth=False))
+test_dataloader = [
+    dict(loader, dataset=dict(loader.dataset, with_depth=False)) for loader in _base_.test_dataloader
+]
 
 default_hooks = dict(
     checkpoint=dict(save_best='MPJPE', rule='less'),

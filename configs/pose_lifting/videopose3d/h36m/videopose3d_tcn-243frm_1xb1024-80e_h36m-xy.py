@@ -9,9 +9,11 @@ _base_ = [
 model = dict(
     codec=dict(use_confidence=False, use_depth=False),
     backbone=dict(kernel_sizes=(3, 3, 3, 3, 3)))
-train_dataloader = dict(batch_size=1024, dataset=dict(seq_len=243))
-val_dataloader = dict(dataset=dict(seq_len=243))
-test_dataloader = [dict(loader, dataset=dict(loader.dataset, seq_len=243)) for loader in _base_.test_dataloader]
+train_dataloader = dict(batch_size=1024, dataset=dict(seq_len=243, with_depth=False))
+val_dataloader = dict(dataset=dict(seq_len=243, with_depth=False))
+test_dataloader = [
+    dict(loader, dataset=dict(loader.dataset, seq_len=243, with_depth=False)) for loader in _base_.test_dataloader
+]
 
 default_hooks = dict(
     checkpoint=dict(save_best='MPJPE', rule='less'),
