@@ -20,7 +20,7 @@ def _write(folder, name, clips, frames, seed):
     return PoseLiftingDataset(path, seq_len=1)
 
 
-def _mpjpe(channels, train, val, iterations=120):
+def _mpjpe(channels, train, val, iterations=200):
     torch.manual_seed(0)
     lifter = MODELS.build(dict(
         type='PoseLifter', codec=dict(type='ImagePoseLifting', num_input_channels=channels),
