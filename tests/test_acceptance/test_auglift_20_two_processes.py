@@ -23,7 +23,7 @@ def test_auglift_20_two_processes(tmp_path, monkeypatch):
     cfg.test_evaluator = [dict(type='MPJPE'), dict(type='DumpPredictions', out_file='one.pkl')]
     runner = MotionRunner.from_cfg(cfg)
     runner.train()
-    output, _ = two.communicate(timeout=120)
+    output, _ = two.communicate(timeout=300)
     assert two.returncode == 0, output[-3000:]
     logs = [map(json.loads, (tmp_path / name / 'logs' / 'scalars.json').open()) for name in ('one', 'two')]
     validations = [[line['MPJPE'] for line in log if 'MPJPE' in line] for log in logs]
