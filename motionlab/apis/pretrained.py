@@ -20,7 +20,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a foreign file.
+    """What became of weights that were made for another model.
 
     Args:
         model: The network with its weights, in evaluation mode.
@@ -83,7 +83,7 @@ def convert(source: str, path: str | Path, **hints: bool | int | str) -> Convers
     except CheckpointError as error:
         raise CheckpointError(f'{path}: {error}') from error
     from motionlab.engine.checkpoint import load_weights
-    model = _build(config)
+    model = build_model(config)
     report = load_weights(model, {ours: tensor for ours, (_, tensor) in renamed.items()}, path)
     matched = [renamed[ours][0] for ours in report.matched]
     taken = set(matched)
@@ -125,14 +125,15 @@ def init_model(config: 'str | Path | dict | Config', checkpoint: str | Path | No
     if isinstance(config, (str, Path)):
         from motionlab.engine.config import load_config
         config = load_config(config)
-    model = _build(dict(config)['model'])
+    model = build_model(dict(config)['model'])
     if checkpoint is not None:
         from motionlab.engine.checkpoint import load_checkpoint_file, load_weights
         load_weights(model, load_checkpoint_file(checkpoint)['state_dict'], checkpoint, strict=True)
     return model.to(device).eval()
 
 
-def _build(config: dict) -> nn.Module:
+def build_model(config: dict) -> nn.Module:
+    """The model of a model config with fresh weights, in evaluation mode."""
     from motionlab.registry import MODELS  # The registries import MMEngine, which takes its time.
     return MODELS.build(config).eval()
 
