@@ -133,9 +133,7 @@ def extract_depth(frames: ImageFrames, rows: DepthRows, part: slice, estimator: 
         depth, grid = estimator(images)
         size = images.shape[2], images.shape[1]
         points, valid = rows.keypoints_px[batch], rows.valid[batch]
-        beyond = ((points < -0.5) | (points > np.array(size) - 0.5)).any(-1) & valid  # (n, 17)
-        _check_inside(frames, rows, batch, beyond, valid, size)
-        outside += int(beyond.sum())
+        outside += int((((points < -0.5) | (points > np.array(size) - 0.5)).any(-1) & valid).sum())
         measured = measure_joints(depth, points, rows.confidence[batch], valid, [rows.names[row] for row in batch],
                                   settings.rule, settings.seed)
         if grid is not None:
@@ -144,18 +142,20 @@ def extract_depth(frames: ImageFrames, rows: DepthRows, part: slice, estimator: 
         for key, value in {**measured, 'image_size': size}.items():
             arrays[key][batch - part.start] = value
         advance(len(batch))
+    _check_inside(frames, rows, wanted, outside, arrays['image_size'])
     unknown = rows.valid[chosen] & ~(arrays['predicted_da_depth'] > 0)
     arrays['counts'] = np.array([int(unknown.sum()), outside])
     return arrays
 
 
-def _check_inside(frames: ImageFrames, rows: DepthRows, batch: np.ndarray, beyond: np.ndarray, valid: np.ndarray,
-                  size: tuple[int, int]) -> None:
-    """One person at the border is common; a batch of them are detections of other pictures, or of another size."""
-    if beyond.sum() > 0.5 * valid.sum() and beyond.sum() > len(valid) * 8:
-        raise DataError(frames.path, f'picture {rows.names[batch[0]]}', f'{beyond.sum()} of {valid.sum()} detected '
-                        f'joints outside of its {size[0]} x {size[1]} px', 'most of them inside',
-                        'Were the keypoints detected in pictures of this size?')
+def _check_inside(frames: ImageFrames, rows: DepthRows, wanted: np.ndarray, outside: int, sizes: np.ndarray) -> None:
+    """A person may leave the picture; most joints of many frames outside are detections of pictures of another size."""
+    known = int(rows.valid[wanted].sum())
+    if outside > 0.5 * known:
+        size = ' x '.join(f'{length:.0f}' for length in sizes.max(0))
+        raise DataError(frames.path, f'pictures from {rows.names[wanted[0]]} on',
+                        f'{outside} of {known} detected joints outside of {size} px',
+                        'most of them inside', 'Were the keypoints detected in pictures of this size?')
 
 
 def _batches(frames: ImageFrames, rows: DepthRows, wanted: np.ndarray,
