@@ -43,20 +43,23 @@ def test_dense_equals_windows_in_any_chunks(norm, frames, num_frames, monkeypatc
     with torch.no_grad():
         windows = torch.cat([net(clip[:, i:i + num_frames]) for i in range(frames - num_frames + 1)], dim=1)
         for rows in (1, 150, 1000, 10**6):
-            monkeypatch.setattr(poseformer, '_CHUNK_ROWS', rows)
+            monkeypatch.setattr(poseformer, '_CPU_ROWS', rows)
             torch.testing.assert_close(net(clip), windows, atol=1e-5, rtol=0)
 
 
 def test_joints_are_mixed_once_per_frame_and_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(poseformer, '_CHUNK_ROWS', 100)
-    net, rows = _small().eval(), {'spatial': [], 'temporal': []}
+    monkeypatch.setattr(poseformer, '_CPU_ROWS', 100)
+    net, rows = _small(norm='post').eval(), {'spatial': [], 'temporal': []}
     for name, seen in rows.items():
         getattr(net, name)[0].fc1.register_forward_hook(
             lambda _m, inputs, _o, seen=seen: seen.append(inputs[0].numel() // inputs[0].shape[-1]))
+    net.temporal[0].attention.qkv.register_forward_hook(lambda _m, inputs, _o: qkv.append(len(inputs[0])))
+    qkv = []
     with torch.no_grad():
         net(torch.randn(1, 64, 17, 4))
     assert sum(rows['spatial']) == 64 * 17 and sum(rows['temporal']) == 60 * 5
     assert max(rows['spatial'] + rows['temporal']) <= 100
+    assert qkv == [5]                                         # of the 5 places; frames have theirs once, too
 
 
 @pytest.mark.parametrize(('shape', 'numbers'), [

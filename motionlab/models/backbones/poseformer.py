@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -12,7 +13,8 @@ from motionlab.registry import BACKBONES
 from motionlab.utils import ConfigError, DataError
 from motionlab.utils.random import replay_batch_rand
 
-_CHUNK_ROWS = 2048  # Rows of a matrix product at clip inference: bounds memory and stays in the processor's cache.
+# Rows of a matrix product at clip inference. Bounds memory; on a CPU a chunk also stays in the cache.
+_CPU_ROWS, _GPU_ROWS = 1024, 65536
 
 
 @BACKBONES.register_module()
@@ -99,14 +101,9 @@ class PoseFormer(nn.Module):
             DataError: joints, channels or frames do not fit.
         """
         self._check(inputs)
-        span = max(1, _CHUNK_ROWS // (len(inputs) * self.num_joints))
-        chunked = not self.training and inputs.shape[1] > max(span, self.receptive_field)
-        parts = inputs.split(span, dim=1) if chunked else [inputs]
-        frames = torch.cat([self.mix_joints(part) for part in parts], dim=1)               # (B, T, D)
-        windows = frames.unfold(1, self.receptive_field, 1).transpose(2, 3)                # (B, T', F, D), a view
-        span = max(1, _CHUNK_ROWS // (len(inputs) * self.receptive_field))
-        parts = windows.split(span, dim=1) if chunked else [windows]
-        return torch.cat([self.mix_frames(part) for part in parts], dim=1)                 # (B, T', D)
+        if inputs.shape[1] > self.receptive_field and not self.training:
+            return self._mix_clip(inputs)
+        return self.mix_frames(self.mix_joints(inputs))
 
     def mix_joints(self, inputs: Tensor) -> Tensor:
         """Frames (B, T, K, C) -> (B, T, K * W), each from its own joints alone."""
@@ -115,11 +112,43 @@ class PoseFormer(nn.Module):
             x = self._run(layer, x)
         return self.spatial_norm(x).flatten(2)
 
-    def mix_frames(self, windows: Tensor) -> Tensor:
-        """Windows (B, T', F, D) of frames -> (B, T', D)."""
-        x = windows + self.frame_embed                                                     # (B, T', F, D)
+    def mix_frames(self, frames: Tensor) -> Tensor:
+        """Frames (B, T, K * W) as :meth:`mix_joints` gives them -> (B, T - num_frames + 1, K * W)."""
+        x = self._windows(frames) + self.frame_embed                                       # (B, T', F, D)
         for layer in self.temporal:
             x = self._run(layer, x)
+        return self._pool(x)
+
+    def _mix_clip(self, inputs: Tensor) -> Tensor:
+        """(B, T, K, C) -> (B, T', D) in chunks; what windows share is computed once."""
+        rows = (_CPU_ROWS if inputs.device.type == 'cpu' else _GPU_ROWS) // len(inputs)
+        parts = inputs.split(max(1, rows // self.num_joints), dim=1)
+        frames = torch.cat([self.mix_joints(part) for part in parts], dim=1)               # (B, T, D)
+        chunk = max(1, rows // self.receptive_field)
+        windows = self._windows(frames).split(chunk, dim=1)                                # (B, n, F, D) each
+        if self.norm == 'pre':
+            return torch.cat([self._mix_windows(part + self.frame_embed) for part in windows], dim=1)
+        # Nothing stands between a frame plus its place and the first layer's linear map, which so splits in two.
+        qkv = self.temporal[0].attention.qkv
+        of_place = qkv(self.frame_embed)                                                   # (F, 3D)
+        of_frame = self._windows(F.linear(frames, qkv.weight)).split(chunk, dim=1)         # (B, n, F, 3D) each
+        return torch.cat([self._mix_windows(part + self.frame_embed, shared + of_place)
+                          for part, shared in zip(windows, of_frame)], dim=1)
+
+    def _windows(self, frames: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T', F, D), a view."""
+        return frames.unfold(1, self.receptive_field, 1).transpose(2, 3)
+
+    def _mix_windows(self, x: Tensor, qkv: Tensor | None = None) -> Tensor:
+        """(B, n, F, D) -> (B, n, D); ``qkv`` (B, n, F, 3D) is the first layer's, where it is known."""
+        first, *others = self.temporal
+        x = first(x) if qkv is None else first.finish(x, qkv)
+        for layer in others:
+            x = layer(x)
+        return self._pool(x)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        """(B, n, F, D) -> (B, n, D)."""
         return (self.pool.weight @ self.temporal_norm(x)).squeeze(-2) + self.pool.bias
 
     def _run(self, layer: nn.Module, x: Tensor) -> Tensor:

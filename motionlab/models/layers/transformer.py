@@ -63,7 +63,7 @@ class TransformerLayer(nn.Module):
         self.attention = SelfAttention(dim, num_heads)
         self.fc1 = nn.Linear(dim, int(dim * mlp_ratio))
         self.fc2 = nn.Linear(int(dim * mlp_ratio), dim)
-        self.activation = nn.ReLU() if self.post_norm else nn.GELU()
+        self.activation = nn.ReLU(inplace=True) if self.post_norm else nn.GELU()
         self.dropout, self.drop_path = BatchDropout(dropout), DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
