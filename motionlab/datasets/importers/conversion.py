@@ -101,11 +101,8 @@ def convert(job: ImportJob, advance: Callable[[], None]) -> dict | None:
     prints = {clip.name: job.fingerprint(clip) for clip in job.clips}
     whole = hashlib.sha256(''.join(sorted(prints.values())).encode()).hexdigest()
     record_path = job.target / 'conversion.json'
-    if record_path.is_file():
-        record = json.loads(record_path.read_text())
-        kept = all((job.target / name).is_file() for name in record['files'])
-        if record['fingerprint'] == whole and kept and not (record['skipped'] and job.on_error == 'error'):
-            return None
+    if record_path.is_file() and _complete(job, record_path, whole):
+        return None
 
     started = time.monotonic()
     counts, skipped, reprojection = Counter(job.left_out), {}, {split: [] for split in SPLITS}
@@ -152,6 +149,17 @@ def _stamp(path: Path) -> tuple[int, int]:
         return 0, 0
     status = path.stat()
     return status.st_size, status.st_mtime_ns
+
+
+def _complete(job: ImportJob, record_path: Path, fingerprint: str) -> bool:
+    """Whether an earlier run did all that ``job`` asks for."""
+    try:
+        record = json.loads(record_path.read_text())
+        files, same, skipped = record['files'], record['fingerprint'] == fingerprint, record['skipped']
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(record_path, 'content', f'{type(error).__name__}: {error}', 'the record of a conversion',
+                        'Delete it, or choose another DST.') from None
+    return same and all((job.target / name).is_file() for name in files) and not (skipped and job.on_error == 'error')
 
 
 def _shard_counts(job: ImportJob, clip: ImportClip, fingerprint: str) -> dict[str, float]:

@@ -81,8 +81,10 @@ def read_cdf(path: Path, columns: int) -> np.ndarray:
 
 
 def _files(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
-    """CDF files by name without ending, in the only folder below ``folder`` that is called one of ``names``."""
-    places = sorted(path for path in folder.rglob('*_Positions*') if path.name in names and path.is_dir())
+    """CDF files by name without ending, in the only folder up to three levels below that is called one of ``names``."""
+    # Not at any depth: extracted images may lie beside them by the million.
+    places = sorted(path for name in names for above in ('', '*/', '*/*/') for path in folder.glob(above + name)
+                    if path.is_dir())
     if len(places) != 1:
         raise DataError(folder, f'folder {names[0]}', [str(place) for place in places] or 'none', 'exactly one',
                         'Unpack the archives of D2 and D3 mono positions of every subject; other subjects are chosen '

@@ -105,7 +105,8 @@ class _PlainUnpickler(pickle.Unpickler):
         super().__init__(stream, encoding='latin1')
 
     def find_class(self, module: str, name: str) -> '_Maker':
-        place = module.replace('numpy.core', 'numpy._core')  # NumPy 2 moved it.
+        # NumPy 2 and Python 3 renamed them.
+        place = module.replace('numpy.core', 'numpy._core').replace('__builtin__', 'builtins')
         if (place, name) not in _MAKERS:
             raise pickle.UnpicklingError(f'{module}.{name} is asked for')
         return _Maker(_MAKERS[place, name])
@@ -218,4 +219,8 @@ _MAKERS: dict[tuple[str, str], Callable] = {
     ('numpy', 'ndarray'): _Array,  # Named as the type of an array; the stand-in for one, should it be called.
     ('_codecs', 'encode'): _encode,
     ('collections', 'OrderedDict'): OrderedDict,
+    # Before protocol 4 these are written as calls.
+    ('builtins', 'set'): set,
+    ('builtins', 'frozenset'): frozenset,
+    ('builtins', 'bytes'): lambda: b'',  # Of no bytes; others have an opcode or are encoded text.
 }
