@@ -124,7 +124,7 @@ class PoseLiftingStream:
             return None
         window = self._ring[:, place + 1:place + 1 + length]                               # (n, F, ...)
         backbone = self.model.backbone
-        features = backbone.mix_frames(window[:, None]) if backbone.pools_window else backbone(window)  # (n, 1, ch)
+        features = backbone.mix_frames(window) if backbone.pools_window else backbone(window)  # (n, 1, ch)
         output = self.model.merge_mirrored(self.model.head.predict(features))              # (1, 1, K', 3)
         return self.model.codec.decode(output)[0, 0].float().cpu().numpy()
 
