@@ -93,7 +93,7 @@ def find_groups(rows: LiftingRows, centres: TrainingCentres | None) -> dict[str,
     parts = joint_groups(rows, by, distance)
     _, hidden = parts['occlusion']
     share = (hidden == 1).sum(dim=1) / rows.visible.sum(dim=1)                             # (N,) NaN: nothing counts
-    parts['occluded share of the frame'] = ('Q1', 'Q2', 'Q3', 'Q4'), torch.where(
+    parts['frame occlusion'] = ('Q1', 'Q2', 'Q3', 'Q4'), torch.where(
         rows.visible, quartiles(share)[:, None], -1)
     for part, (labels, cell) in parts.items():
         groups.update({f'{part} {label}': cell == number for number, label in enumerate(labels)})
@@ -156,9 +156,9 @@ def draw(results: dict[str, dict[str, dict]], path: Path) -> None:
                 axis.bar([place + number * width for place in range(len(rows))],
                          [row['values'][model] for row in rows.values()], width, label=model)
             axis.set_xticks([place + 0.4 - width / 2 for place in range(len(rows))], list(rows), rotation=90)
-            axis.set_title(f'{set_name}: {title}')
+            axis.set_title(f'{set_name}: {title}', loc='right')
             axis.set_ylabel('mm')
-            axis.legend()
+            axis.legend(loc='upper left', bbox_to_anchor=(0, 1.25), ncols=len(models))
     figure.tight_layout()
     figure.savefig(path, dpi=100)
     plt.close(figure)
