@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from motionlab.datasets.detections import natural_order
+from motionlab.datasets.image_frames import IMAGE_SUFFIXES
 from motionlab.utils import ConfigError, DataError
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 VIDEO_SUFFIXES = ('.mp4', '.gif')
 
 
