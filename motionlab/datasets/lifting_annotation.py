@@ -193,7 +193,7 @@ def _without_missing(file: Path, names: np.ndarray, rows: np.ndarray, valid: np.
         row = rows[np.argmin(seen)]
         raise DataError(file, f'predicted_keypoints[{row}]', f'no detection in {names[row]} ({(~seen).sum()} such '
                         'frames)', 'a detection in every frame', "missing_detections='drop' leaves them out.")
-    counts['frames without any detection, dropped'] = int((~seen).sum())
+    counts['predicted_keypoints: frames without any detection, dropped'] = int((~seen).sum())
     return rows[seen]
 
 

@@ -101,7 +101,7 @@ def scan_rows(file: Path, arrays: dict[str, np.ndarray], inputs: LiftingInputs, 
             result.valid[here] = valid
         else:
             result.valid[here] = seen_2d & truth_visible
-            result.add('joints hidden in 2D or 3D, masked', (~result.valid[here]).sum())
+            result.add('part and S: joints hidden in one of them, masked', (~result.valid[here]).sum())
     for column, (axis, side) in enumerate((('x', 'width w'), ('y', 'height h')), start=1):
         bad = np.flatnonzero(outside[:, column] > _OUTSIDE_SHARE * outside[:, 0])
         if bad.size:
@@ -189,7 +189,7 @@ def _scan_truth(file: Path, names: np.ndarray, first: int, chunk: dict[str, np.n
             continue
         _refuse(file, names, first, f'{key}', ~finite[..., -1] | (~finite.all(axis=-1) & seen),
                 'a number that is not finite at a visible joint', 'finite numbers')
-        result.add(f'hidden joints of {key} that are not finite', (~finite.all(axis=-1)).sum())
+        result.add(f'{key}: hidden joints that are not finite', (~finite.all(axis=-1)).sum())
     _refuse(file, names, first, 'S', (joints[:, 0, 2] <= 0) & visible[:, 0], 'a root with depth Z <= 0',
             'camera axes: x right, y down, z forward', 'World coordinates must be moved into the camera first.')
     return visible, seen_2d
@@ -208,9 +208,9 @@ def _scan_detections(file: Path, names: np.ndarray, first: int, picked: dict[str
     _refuse(file, names, first, 'predicted_keypoints_score',
             valid & ((score < _SCORE_RANGE[0]) | (score > _SCORE_RANGE[1])),
             f'a confidence outside {list(_SCORE_RANGE)}', 'confidences in [0, 1]', 'Logits and percentages are not.')
-    result.add('detections that are not finite, masked', (claimed & ~finite).sum())
-    result.add('joints without a detection, masked', (~claimed).sum())
-    result.add('confidences outside [0, 1], clipped', (valid & ((score < 0) | (score > 1))).sum())
+    result.add('predicted_keypoints and their score: not finite, masked', (claimed & ~finite).sum())
+    result.add('predicted_keypoints: joints without a detection, masked', (~claimed).sum())
+    result.add('predicted_keypoints_score: outside [0, 1], clipped', (valid & ((score < 0) | (score > 1))).sum())
     return valid
 
 
@@ -220,10 +220,10 @@ def _scan_depths(file: Path, names: np.ndarray, first: int, picked: dict[str, np
     known = {}
     for key in [key for key in _DEPTHS if key in picked]:
         known[key] = np.isfinite(picked[key]) & (picked[key] > 0)                        # (n, K)
-        result.add(f'{_DEPTHS[key]} that are zero, negative or not finite, masked', (valid & ~known[key]).sum())
+        result.add(f'{inputs.fields[key].place}: zero, negative or not finite, masked', (valid & ~known[key]).sum())
     for key in [key for key in (keys.DEPTH_MIN_PX, keys.DEPTH_MAX_PX) if key in picked]:
         unknown = ~np.isfinite(picked[key]).all(axis=-1)
-        result.add(f'{key} that are not finite, masked', (valid & unknown).sum())
+        result.add(f'{inputs.fields[key].place}: not finite, masked', (valid & unknown).sum())
     if keys.DEPTH_MIN_M in picked:
         near, far = keys.DEPTH_MIN_M, keys.DEPTH_MAX_M
         _refuse(file, names, first, inputs.fields[near].key,

@@ -32,6 +32,13 @@ class Field:
     columns: int | slice | None = None
     option: str = "keypoints='detected'"
 
+    @property
+    def place(self) -> str:
+        """Key and columns, for people."""
+        if isinstance(self.columns, slice):
+            return f'{self.key}[..., {self.columns.start}:{self.columns.stop}]'
+        return self.key if self.columns is None else f'{self.key}[..., {self.columns}]'
+
     def pick(self, values: np.ndarray) -> np.ndarray:
         """Columns of rows (..., K, ...) of the array, as (..., K) or (..., K, 2)."""
         if self.columns is not None:

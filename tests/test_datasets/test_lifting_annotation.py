@@ -147,19 +147,19 @@ def test_other_shapes_of_the_format_are_accepted(tmp_path):
 @pytest.mark.parametrize('bad', [0, -1, np.nan, np.inf])
 def test_bad_depth_is_counted(tmp_path, bad):
     ann = load_lifting_annotation(write_lifting_annotation(tmp_path, predicted_da_depth=_set((3, slice(0, 5)), bad)))
-    assert ann.counts == {'depths that are zero, negative or not finite, masked': 5}
+    assert ann.counts == {'predicted_da_depth: zero, negative or not finite, masked': 5}
     assert ann.valid.all(), 'the 2D point is as good as before'
 
 
 def test_confidence_outside_0_1_is_counted(tmp_path):
     ann = load_lifting_annotation(write_lifting_annotation(tmp_path, predicted_keypoints_score=_set((2, 3), 1.2)))
-    assert ann.counts == {'confidences outside [0, 1], clipped': 1}
+    assert ann.counts == {'predicted_keypoints_score: outside [0, 1], clipped': 1}
 
 
 @pytest.mark.parametrize('key', ['predicted_keypoints', 'predicted_keypoints_score'])
 def test_detections_that_are_not_finite_are_masked(tmp_path, key):
     ann = load_lifting_annotation(write_lifting_annotation(tmp_path, **{key: _set((2, 3), np.nan)}))
-    assert ann.counts == {'detections that are not finite, masked': 1}
+    assert ann.counts == {'predicted_keypoints and their score: not finite, masked': 1}
     assert not ann.valid[2, 3]
     assert ann.valid.sum() == ann.valid.size - 1
 
@@ -171,7 +171,7 @@ def test_missing_detections_are_masked_and_frames_without_any_dropped(tmp_path, 
     zeros = dict(predicted_keypoints=_set(rows, 0), predicted_keypoints_score=_set(rows, 0), predicted_valid=None)
     change = zeros if derived else dict(predicted_valid=_set(rows, False))
     ann = load_lifting_annotation(write_lifting_annotation(tmp_path / 'part', **change))
-    assert ann.counts == {'joints without a detection, masked': 36}
+    assert ann.counts == {'predicted_keypoints: joints without a detection, masked': 36}
     assert len(ann.rows) == 120
 
     def frame(value):
@@ -180,7 +180,7 @@ def test_missing_detections_are_masked_and_frames_without_any_dropped(tmp_path, 
               if derived else dict(predicted_valid=frame(False)))
     path = write_lifting_annotation(tmp_path / 'whole', clips=1, frames=20, **change)
     ann = load_lifting_annotation(path)
-    assert ann.counts['frames without any detection, dropped'] == 2
+    assert ann.counts['predicted_keypoints: frames without any detection, dropped'] == 2
     assert ann.run_lengths.tolist() == [5, 13]
     assert ann.run_frames.tolist() == [0, 7]
     assert load_lifting_annotation(path, missing_detections='keep').run_lengths.tolist() == [20]
@@ -196,7 +196,7 @@ def test_hidden_joints_may_hold_anything_finite_or_not(tmp_path):
     path = write_lifting_annotation(tmp_path, part=hide, S=hide)
     ann = load_lifting_annotation(path, inputs=LiftingInputs(detected=False))
     assert not ann.valid[4, 9]
-    assert ann.counts['joints hidden in 2D or 3D, masked'] == 1
+    assert ann.counts['part and S: joints hidden in one of them, masked'] == 1
 
 
 # ---------------------------------------------------------------------------------------------------- malformed files

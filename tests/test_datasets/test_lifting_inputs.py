@@ -80,8 +80,8 @@ def test_unknown_ranges_are_masked_with_a_count(tmp_path, bad):
     path = _write(tmp_path, predicted_depth_min=_at((3, [1, 5]), bad), predicted_depth_max_px=_at((4, 2, 1), np.nan))
     dataset, batch = _all(path, depth_stats='spatial')
     assert dataset.annotation.counts == {
-        'nearest depths that are zero, negative or not finite, masked': 2,
-        'depth_max_px that are not finite, masked': 1}
+        'predicted_depth_min: zero, negative or not finite, masked': 2,
+        'predicted_depth_max_px: not finite, masked': 1}
     assert (batch['depth_min_m'][3, [1, 5]] == 0).all()
     assert batch['depth_max_m'][4, 2] == 0
     assert (batch['depth_max_px'][4, 2] == 0).all()
