@@ -8,9 +8,10 @@ import numpy as np
 from rich.progress import track
 
 from motionlab.body.skeletons import H36M_17, Skeleton
+from motionlab.datasets.image_frames import ImageFrames
 from motionlab.utils import DataError
 from motionlab.visualization.skeleton_canvas import PoseView, draw_skeleton, put_text, reach_of, upright
-from motionlab.visualization.video_io import FrameSource, write_video
+from motionlab.visualization.video_io import frame_rate, write_video
 
 DEFAULT_FPS = 25.0
 _CANVAS = (245, 245, 245)
@@ -50,10 +51,10 @@ def write_pose_video(path: str | Path, keypoints_px: np.ndarray, poses_m: np.nda
                                ('confidence', confidence, (frames, joints))):
         if array is not None and np.shape(array) != shape:
             raise DataError('pose video', name, f'shape {np.shape(array)}', f'shape {shape}')
-    source = None if video is None else FrameSource.open(video)
+    source = None if video is None else ImageFrames(video)
     if source is not None:
-        _check_proportions(source, image_size)
-        fps = fps or source.fps
+        _check_video(source, frames, image_size)
+        fps = fps or frame_rate(video)
     scale = height_px / float(image_size[1])
     # Encoders want even sides.
     size = max(2, round(float(image_size[0]) * scale / 2) * 2), height_px
@@ -64,9 +65,8 @@ def write_pose_video(path: str | Path, keypoints_px: np.ndarray, poses_m: np.nda
     thickness = max(2, height_px // 180)
 
     def pictures() -> Iterator[np.ndarray]:
-        backgrounds = _backgrounds(source, frames, size)
         for frame in track(range(frames), description='Drawing', disable=not show_progress):
-            left = next(backgrounds)
+            left = _background(source, frame, size)
             draw_skeleton(left, keypoints_px[frame] * stretch, skeleton,
                           None if confidence is None else confidence[frame], thickness=thickness)
             if valid is not None and not valid[frame]:
@@ -74,30 +74,23 @@ def write_pose_video(path: str | Path, keypoints_px: np.ndarray, poses_m: np.nda
             right = view.draw(poses_m[frame], skeleton, thickness)
             put_text(right, f'frame {frame}')
             yield np.concatenate([left, right], axis=1)                                   # (H, W + H, 3)
-        if next(backgrounds, None) is not None:
-            raise DataError(source.path, 'video', f'more than {frames} frames', f'{frames}, one for each pose')
 
     return write_video(path, pictures(), fps or DEFAULT_FPS)
 
 
-def _backgrounds(source: FrameSource | None, frames: int, size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Pictures of ``size`` that may be drawn into; without a source exactly ``frames`` blank ones."""
+def _background(source: ImageFrames | None, frame: int, size: tuple[int, int]) -> np.ndarray:
+    """A picture of ``size`` that may be drawn into; blank without a source."""
     if source is None:
-        for _ in range(frames):
-            yield np.full((size[1], size[0], 3), _CANVAS, dtype=np.uint8)
-        return
-    number = 0
-    for picture in source:
-        yield cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        number += 1
-    if number < frames:
-        raise DataError(source.path, 'video', f'{number} frames', f'{frames}, one for each pose',
+        return np.full((size[1], size[0], 3), _CANVAS, dtype=np.uint8)
+    return cv2.resize(source.read(frame), size, interpolation=cv2.INTER_AREA)
+
+
+def _check_video(source: ImageFrames, frames: int, image_size: Sequence[float]) -> None:
+    if len(source) != frames:
+        raise DataError(source.path, 'video', f'{len(source)} frames', f'{frames}, one for each pose',
                         'Is this the video that the keypoints were detected in?')
-
-
-def _check_proportions(source: FrameSource, image_size: Sequence[float]) -> None:
-    (width, height), (expected_width, expected_height) = source.size_px, (float(value) for value in image_size)
+    (height, width), (expected_width, expected_height) = source.read(0).shape[:2], map(float, image_size)
     if abs(width / height * expected_height / expected_width - 1) > _ASPECT_TOLERANCE:
-        raise DataError(source.path, 'video', f'{width} x {height} px', f'the proportions of the keypoints\' image, '
+        raise DataError(source.path, 'video', f'{width} x {height} px', "the proportions of the keypoints' image, "
                         f'{expected_width:.0f} x {expected_height:.0f} px',
                         'Give the image size of this video, and see that it was not rotated.')

@@ -1,8 +1,7 @@
-"""Pictures from videos and folders, and pictures into videos: OpenCV for MP4, pillow for GIF."""
+"""Pictures into videos: OpenCV for MP4, pillow for GIF."""
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -10,46 +9,19 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from motionlab.datasets.detections import natural_order
-from motionlab.datasets.image_frames import IMAGE_SUFFIXES
 from motionlab.utils import ConfigError, DataError
 
 VIDEO_SUFFIXES = ('.mp4', '.gif')
 
 
-@dataclass(frozen=True)
-class FrameSource:
-    """Pictures of a video file, or of a folder in the order of the numbers in their names.
-
-    Args:
-        path: Where they lie.
-        size_px: Width and height of the first.
-        fps: Frames per second; None for a folder.
-    """
-
-    path: Path
-    size_px: tuple[int, int]
-    fps: float | None
-
-    @classmethod
-    def open(cls, path: str | Path) -> 'FrameSource':
-        """Raise :class:`DataError` where nothing is, or nothing that can be read."""
-        path = Path(path)
-        if not path.exists():
-            raise DataError(path, 'video', 'nothing at this path', 'a video file or a folder of images')
-        first = next(_read_folder(path) if path.is_dir() else _read_video(path), None)
-        if first is None:
-            raise DataError(path, 'video', 'no picture that OpenCV can read', 'a video file or a folder of images')
-        fps = 0.0
-        if path.is_file():
-            capture = cv2.VideoCapture(str(path))
-            fps = capture.get(cv2.CAP_PROP_FPS)
-            capture.release()
-        return cls(path, (first.shape[1], first.shape[0]), fps if fps > 0 else None)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 RGB, one at a time."""
-        return _read_folder(self.path) if self.path.is_dir() else _read_video(self.path)
+def frame_rate(path: str | Path) -> float | None:
+    """Frames per second of a video file; None for a folder, or where the file does not tell."""
+    if not Path(path).is_file():
+        return None
+    capture = cv2.VideoCapture(str(path))
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    return fps if fps > 0 else None
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> int:
@@ -121,27 +93,3 @@ def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
     first.save(path, format='GIF', save_all=True, append_images=others(), duration=milliseconds, loop=0,
                optimize=False)
     return number
-
-
-def _read_video(path: Path) -> Iterator[np.ndarray]:
-    capture = cv2.VideoCapture(str(path))
-    try:
-        while True:
-            there, frame = capture.read()
-            if not there:
-                return
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)                                  # (H, W, 3)
-    finally:
-        capture.release()
-
-
-def _read_folder(path: Path) -> Iterator[np.ndarray]:
-    images = (file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    files = sorted(images, key=lambda file: natural_order(file.name))
-    if not files:
-        raise DataError(path, 'folder', 'no image', f'files ending in {", ".join(IMAGE_SUFFIXES)}')
-    for file in files:
-        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise DataError(file, 'image', 'nothing that OpenCV can read', 'an image')
-        yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)                                    # (H, W, 3)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from motionlab.apis import PoseLiftingInferencer
+from motionlab.datasets.image_frames import ImageFrames
 from motionlab.engine.checkpoint import write_checkpoint
 from motionlab.utils import ConfigError, DataError
-from motionlab.visualization.video_io import FrameSource, write_video
+from motionlab.visualization.video_io import frame_rate, write_video
 from tests.synthetic import write_lifting_annotation
 from tests.test_apis.lifters import SIZE, lifter_config, make_clip, make_lifter
 from tests.test_tools import TOOLS, load_tool
@@ -50,8 +51,8 @@ def test_predictions_pictures_and_one_table(folder, tmp_path, monkeypatch, capsy
     run(monkeypatch, *arguments(folder, tmp_path / 'out', '--video', folder / 'video.mp4'))
     assert sorted(file.name for file in (tmp_path / 'out').iterdir()) == [
         'lifted.mp4', 'predictions.json', 'predictions.npz', 'strip.png']
-    source = FrameSource.open(tmp_path / 'out' / 'lifted.mp4')
-    assert len(list(source)) == FRAMES and source.fps == pytest.approx(12)
+    video = tmp_path / 'out' / 'lifted.mp4'
+    assert len(ImageFrames(video)) == FRAMES and frame_rate(video) == pytest.approx(12)
 
     clip = make_clip(FRAMES)
     clip['inputs'][2] = np.nan

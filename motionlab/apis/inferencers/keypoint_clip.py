@@ -159,7 +159,8 @@ def _read_file(path: Path, keypoint_format: str) -> tuple[dict[str, np.ndarray],
     held = set(open_npz(path, verify=())) if path.suffix == '.npz' else set()
     if not held.isdisjoint(_FILE_KEYS):
         arrays.update(read_depth_file(path))
-    if 'imgname' in held:
+    # Annotations may hold many clips. A file that names its one image size holds one, however it calls its pictures.
+    if 'imgname' in held and detections.image_size_px is None:
         table = parse_image_names(path, np.asarray(detections.names))
         if len(table.clips) > 1 or (np.diff(table.frame_number) < 1).any():
             raise DataError(path, 'key imgname', f'{len(table.clips)} clips', 'one clip, its frames in order',

@@ -81,6 +81,16 @@ def test_an_annotation_of_one_clip_only(tmp_path):
         read_keypoint_clip(path, 'h36m17', (1000, 1000))
 
 
+def test_output_of_extract_depth_whatever_its_pictures_are_called(tmp_path):
+    clip = make_clip(3)
+    np.savez(tmp_path / 'a.npz', imgname=np.array(['b.png', 'a.png', 'c.png']), image_size=np.array(SIZE),
+             predicted_keypoints=clip['inputs'], predicted_keypoints_score=clip['confidence'],
+             predicted_valid=np.ones((3, 17), bool), predicted_da_depth=clip['depth_m'])
+    found = read_keypoint_clip(tmp_path / 'a.npz', 'h36m17', None)
+    assert found.names == ['b.png', 'a.png', 'c.png'] and found.image_size_px.tolist() == list(SIZE)
+    np.testing.assert_array_equal(found.arrays['depth_m'], clip['depth_m'])
+
+
 def test_depth_file_without_depth(tmp_path):
     np.savez(tmp_path / 'a.npz', keypoints=np.zeros((2, 17, 2)))
     with pytest.raises(DataError, match=r"only \['keypoints'\], expected one of \['predicted_da_depth'"):

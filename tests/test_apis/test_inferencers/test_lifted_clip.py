@@ -5,8 +5,8 @@ import pytest
 
 from motionlab.apis import PoseLiftingInferencer
 from motionlab.body.skeletons import H36M_17
+from motionlab.datasets.image_frames import ImageFrames
 from motionlab.utils import ConfigError
-from motionlab.visualization.video_io import FrameSource
 from tests.test_apis.lifters import SIZE, make_clip, make_lifter
 
 
@@ -44,5 +44,5 @@ def test_other_suffixes(lifted, tmp_path):
 
 def test_pictures(lifted, tmp_path):
     assert lifted.write_video(tmp_path / 'a.mp4', fps=10, height_px=120) == 5
-    assert len(list(FrameSource.open(tmp_path / 'a.mp4'))) == 5
+    assert len(ImageFrames(tmp_path / 'a.mp4')) == 5
     assert lifted.draw_strip(num_frames=2).shape == (260, 360, 3)
