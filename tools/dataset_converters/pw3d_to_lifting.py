@@ -1,6 +1,6 @@
 """3DPW (sequence pickles) to pose-lifting annotations.
 
-    python tools/dataset_converters/pw3d_to_lifting.py SRC data/lifting/pw3d
+    python tools/dataset_converters/pw3d_to_lifting.py SRC data/lifting/3dpw
 
 SRC holds sequenceFiles/{train,validation,test}/*.pkl. Writes DST/{train,val,test}.npz with *_cameras.npz (lens and
 image size only: the camera moves) and conversion.json. Joints are SMPL's 24 in Human3.6M order with joint 9 invisible;

@@ -35,9 +35,10 @@ test_dataloader = [
         dataset=dict(
             type='PoseLiftingDataset',
             data_root='data/lifting/',
-            ann_file=f'{name}/test.npz',
+            ann_file=f'{name}/{split}.npz',
             dataset_name=name,
-            seq_len=27)) for name in ('h36m', 'mpi_inf_3dhp', '3dpw', 'fit3d')
+            seq_len=27)) for name, split in
+    (('h36m', 'test'), ('mpi_inf_3dhp', 'test'), ('3dpw', 'test'), ('fit3d', 'val'))  # Fit3D publishes no test truth.
 ]
 
 val_cfg = dict(type='EvalLoop')
