@@ -28,5 +28,5 @@ def test_answers_that_differ_are_an_error(monkeypatch):
     monkeypatch.setattr(tool, 'NETWORKS', {'TCN-9': _SMALL['TCN-9']})
     honest = tool._run_dilated
     monkeypatch.setattr(tool, '_run_dilated', lambda lifter, windows: honest(lifter, windows) + 2e-5)
-    with pytest.raises(SystemExit, match='differ by 2.0e-05 m'):
+    with pytest.raises(SystemExit, match=r'differ by 2\.0e-05 m'):
         tool.main(['--networks', 'TCN-9', '--frames', '20', '--windows', '4', '--repeats', '1'])

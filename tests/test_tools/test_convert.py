@@ -5,6 +5,7 @@ import torch
 
 from motionlab.apis import init_model
 from motionlab.utils import CheckpointError
+from tests.test_apis.test_poseformer_source import _auglift
 from tests.test_apis.test_pretrained import _original, _published
 from tests.test_tools import load_tool
 
@@ -50,3 +51,16 @@ def test_unknown_sources_and_options_are_usage_errors(tmp_path, capsys):
             tool.main(argv)
         assert stopped.value.code == 2
     assert 'mmpose-tcn' in capsys.readouterr().err
+
+
+def test_poseformer_takes_the_number_of_heads(tmp_path, capsys):
+    reference = _auglift(4, depth_proj=8)
+    torch.save({'state_dict': reference.state_dict()}, tmp_path / 'src.pth')
+    dst = tmp_path / 'dst.pth'
+    tool.main(['auglift-poseformer', str(tmp_path / 'src.pth'), str(dst), '--num-heads', '4'])
+    assert 'dropped: 0\nmissing: 0\n' in capsys.readouterr().out
+    (tmp_path / 'config.py').write_text(torch.load(dst, weights_only=True)['meta']['cfg'])
+    inputs = torch.randn(2, 5, 17, 12)
+    with torch.no_grad():
+        found = init_model(tmp_path / 'config.py', dst)(inputs)
+        torch.testing.assert_close(found, reference(inputs), atol=1e-5, rtol=0)
