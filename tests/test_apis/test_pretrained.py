@@ -65,6 +65,7 @@ def test_every_published_key_is_matched(shared_dir, tmp_path, case):
         assert sum(p.numel() for p in model.parameters()) == 16_952_371 and model.backbone.receptive_field == 243
     else:
         assert model.codec.channels == ('x', 'y', 'c', 'd') and model.codec.remove_root
+        assert not model.codec.rule.signed_confidence                # AugLift's own rule for this network
 
 
 def test_mmpose_names_give_the_same_network(tmp_path):
