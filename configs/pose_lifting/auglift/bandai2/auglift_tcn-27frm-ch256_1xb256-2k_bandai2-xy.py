@@ -1,3 +1,3 @@
-_base_ = ['./auglift_tcn-27frm-ch256_1xb512-1k_bandai2-xycd.py']
+_base_ = ['./auglift_tcn-27frm-ch256_1xb256-2k_bandai2-xycd.py']
 
 model = dict(codec=dict(use_confidence=False, use_depth=False))

@@ -1,4 +1,4 @@
-_base_ = ['./auglift_tcn-27frm-ch256_1xb256-1k_bandai2-xycd.py']
+_base_ = ['./auglift_tcn-27frm-ch256_1xb256-2k_bandai2-xycd.py']
 
 model = dict(codec=dict(depth_stats='range'))
 train_dataloader = dict(dataset=dict(depth_stats='range'))

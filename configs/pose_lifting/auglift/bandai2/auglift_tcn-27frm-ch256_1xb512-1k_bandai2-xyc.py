@@ -1,3 +1,0 @@
-_base_ = ['./auglift_tcn-27frm-ch256_1xb512-1k_bandai2-xycd.py']
-
-model = dict(codec=dict(use_confidence=True, use_depth=False))
