@@ -13,7 +13,7 @@ _PATTERNS = {
     'MPI-INF-3DHP train': r'(?P<clip>(?P<subject>S\d+)_(?P<action>Seq\d+)_(?P<camera>Cam\d+))_',
     'MPI-INF-3DHP test': r'(?P<clip>(?P<subject>TS\d+))_',
     '3DPW': r'(?P<clip>(?P<scene>[^_]+_(?P<action>.+)_\d+)_(?P<subject>participant\d+))_frame_?',
-    'Fit3D': r'(?P<clip>(?P<subject>s\d+)_(?P<camera>\d+)_(?P<action>.+)\.mp4)_',
+    'Fit3D': r'(?P<clip>(?P<subject>[sS]\d+)_(?P<camera>\d+)_(?P<action>.+)\.mp4)_',
     'H36M (AugLift)': r'(?P<clip>(?P<subject>[^_]+)_(?P<action>[^_]+)_[^_.]+_(?P<camera>[^_.]+))_img_',
     'H36M (mmpose), MotionLab': r'(?P<clip>(?P<subject>[^_]+)_(?P<action>[^_. ]+)(?:[_ ][^.]+)?\.(?P<camera>[^_.]+))_',
 }
