@@ -196,8 +196,8 @@ def _load_npz(path: Path, keypoint_format: str) -> Detections:
         if not (np.isfinite(size) & (size > 0)).all():
             raise DataError(path, 'key image_size', size.tolist(), 'width and height above 0')
     points, scores = points[..., :2].astype(float), scores.reshape(frames, _K).astype(float)
-    claimed &= (points != 0).any(-1)  # Missing detections are written as zeros.
-    counts = {'frames without a person': int((~claimed | ~np.isfinite(points).all(-1)).all(1).sum())}
+    found = claimed & (points != 0).any(-1) & np.isfinite(points).all(-1)  # (T, 17)
+    counts = {'frames without a person': int((~found).all(1).sum())}
     names = None if names is None else names.astype(str).tolist()
     return in_h36m_order(keypoint_format, names, points, scores, claimed, size, counts)
 
@@ -213,11 +213,13 @@ def in_h36m_order(keypoint_format: str, names: list[str] | None, points: np.ndar
                   claimed: np.ndarray, size: np.ndarray | None, counts: dict[str, int]) -> Detections:
     """Detections from ``points`` (T, 17, 2), ``scores`` and ``claimed`` (T, 17) of a keypoint format.
 
-    What is not claimed, or not finite, is not valid.
+    What is not claimed, not finite, or at x = y = 0 is not valid: so missing detections are written.
     """
-    valid = claimed & np.isfinite(points).all(-1) & np.isfinite(scores)  # (T, 17)
-    seen = claimed & valid.any(1, keepdims=True)
-    counts['joints that are not finite, in frames with a person'] = int((seen & ~valid).sum())
+    zero = claimed & (points == 0).all(-1)  # (T, 17)
+    valid = claimed & ~zero & np.isfinite(points).all(-1) & np.isfinite(scores)  # (T, 17)
+    absent = claimed & ~valid & valid.any(1, keepdims=True)
+    counts['joints that are not finite, in frames with a person'] = int((absent & ~zero).sum())
+    counts['joints at x = y = 0, taken for absent, in frames with a person'] = int((absent & zero).sum())
     points, scores = np.where(valid[..., None], points, 0), np.where(valid, scores, 0)
     if keypoint_format == 'coco17':
         moved = coco_to_h36m(np.concatenate([points, scores[..., None], valid[..., None]], axis=-1))  # (T, 17, 4)

@@ -200,10 +200,9 @@ def _scan_detections(file: Path, names: np.ndarray, first: int, picked: dict[str
     """(n, K) joints with a detection; counts what was clipped or masked."""
     points, score = picked[keys.KEYPOINTS_PX], picked[keys.CONFIDENCE]                   # (n, K, 2), (n, K)
     finite = np.isfinite(points).all(axis=-1) & np.isfinite(score)
+    claimed = (points != 0).any(axis=-1)  # Missing detections are written as zeros, some with the score of a truth.
     if claims is not None:
-        claimed = claims.view(np.uint8).reshape(*score.shape, -1).any(axis=-1)
-    else:
-        claimed = (score != 0) | (points != 0).any(axis=-1)  # Missing detections are written as zeros.
+        claimed &= claims.view(np.uint8).reshape(*score.shape, -1).any(axis=-1)
     valid = claimed & finite
     _refuse(file, names, first, 'predicted_keypoints_score',
             valid & ((score < _SCORE_RANGE[0]) | (score > _SCORE_RANGE[1])),

@@ -87,6 +87,14 @@ def test_joints_that_are_not_finite_are_absent_with_their_means(tmp_path):
     assert found.counts == {'joints that are not finite, in frames with a person': 1}
 
 
+def test_joints_of_zeros_are_absent_whatever_their_score(tmp_path):
+    one = person()
+    one['keypoints'][9] = [0.0, 0.0]  # COCO left wrist
+    found = load_detections(write(tmp_path / 'clip.json', [dict(instances=[one])]), 'coco17')
+    assert np.flatnonzero(~found.valid[0]).tolist() == [13] and found.confidence[0, 13] == 0
+    assert found.counts == {'joints at x = y = 0, taken for absent, in frames with a person': 1}
+
+
 def test_npz_forms_agree(tmp_path):
     points, scores = RNG.uniform(50, 400, (4, 17, 2)), RNG.uniform(0.2, 1, (4, 17))
     points[1], scores[1] = 0, 0

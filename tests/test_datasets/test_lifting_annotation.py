@@ -35,6 +35,7 @@ def _set(index, value):
      'runForBus', 12, 'downtown_runForBus_00'),
     ('s10_50591643_walk_the_box.mp4_002486.jpg', 's10_50591643_walk_the_box.mp4', 's10', 'walk_the_box', 2486,
      's10_50591643'),
+    ('S10_50591643_burpees.mp4_000001.jpg', 'S10_50591643_burpees.mp4', 'S10', 'burpees', 1, 'S10_50591643'),
     ('bandai2_walk-turn-left_active-001.cam0_000001.jpg', 'bandai2_walk-turn-left_active-001.cam0', 'bandai2',
      'walk-turn-left', 1, 'bandai2_walk-turn-left_active-001.cam0'),
 ])
@@ -173,6 +174,10 @@ def test_missing_detections_are_masked_and_frames_without_any_dropped(tmp_path, 
     ann = load_lifting_annotation(write_lifting_annotation(tmp_path / 'part', **change))
     assert ann.counts == {'predicted_keypoints: joints without a detection, masked': 36}
     assert len(ann.rows) == 120
+
+    # Points of zeros are no detections either, whatever else says so.
+    ann = load_lifting_annotation(write_lifting_annotation(tmp_path / 'points', predicted_keypoints=_set(rows, 0)))
+    assert ann.counts == {'predicted_keypoints: joints without a detection, masked': 36}
 
     def frame(value):
         return lambda array: _set((slice(5, 7),), value)(array)

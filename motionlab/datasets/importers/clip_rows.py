@@ -113,7 +113,7 @@ def camera_entry(view: ClipView, frame_step: int) -> dict[str, np.ndarray]:
 def found_keypoints(keypoint_format: str, values: np.ndarray) -> Detections:
     """Detections from (n, 17, 3) x, y, confidence; x = y = 0 is how detectors write what they did not find."""
     points, scores = values[..., :2], values[..., 2]
-    return in_h36m_order(keypoint_format, None, points, scores, (points != 0).any(-1), None, {})
+    return in_h36m_order(keypoint_format, None, points, scores, np.ones(scores.shape, bool), None, {})
 
 
 def make_camera(f, c, w: float, h: float, R=None, T=None, k=(0, 0, 0), p=(0, 0)) -> Camera:
