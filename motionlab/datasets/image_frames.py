@@ -97,7 +97,8 @@ def match_names(wanted: Sequence[str], held: Sequence[str], source: str | Path) 
         (N,) int64.
 
     Raises:
-        DataError: Held names are not distinct, or a name fits several of them.
+        DataError: Held names are not distinct, a name fits several of them, or names that differ in their folder fit
+            one that tells none or another.
     """
     whole = _positions([_without_suffix(name) for name in held])
     short = _positions([_base(name) for name in held])
@@ -112,7 +113,18 @@ def match_names(wanted: Sequence[str], held: Sequence[str], source: str | Path) 
                             'Names that differ in their folder only must be given with it.')
         if positions:
             found[i] = positions[0]
+    _check_folders(wanted, held, found, source)
     return found
+
+
+def _check_folders(wanted: Sequence[str], held: Sequence[str], found: np.ndarray, source: str | Path) -> None:
+    """Pictures of two folders must not share what is known about one name."""
+    users: dict[int, str] = {}
+    for name, position in zip(wanted, found.tolist()):
+        first = users.setdefault(position, name)
+        if position >= 0 and _without_suffix(first) != _without_suffix(name):
+            raise DataError(source, f'name {held[position]}', f'{first} and {name} both fit it', 'one of them',
+                            'Names that differ in their folder only must be given with it.')
 
 
 def _positions(names: list[str]) -> dict[str, list[int]]:

@@ -57,3 +57,10 @@ def test_names_match_without_suffix_and_folder():
         match_names(['x.jpg'], held, 'here')
     with pytest.raises(DataError, match=r'here: name a\.jpg: found 2 times'):
         match_names(['q'], ['a.jpg', 'a.png'], 'here')
+
+
+@pytest.mark.parametrize('held', ['1.jpg', 'b/1.jpg'])
+def test_pictures_of_two_folders_do_not_share_one_name(held):
+    assert match_names(['a/1.jpg', 'a/1.png'], [held], 'here').tolist() == [0, 0]
+    with pytest.raises(DataError, match=r'here: name \w*/?1\.jpg: found a/1\.jpg and b/1\.jpg both fit it'):
+        match_names(['a/1.jpg', 'b/1.jpg'], [held], 'here')
