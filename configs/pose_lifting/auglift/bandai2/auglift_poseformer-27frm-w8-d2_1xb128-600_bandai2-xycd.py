@@ -1,6 +1,6 @@
 # A quarter of the published width, half its depth and perceptrons, 600 iterations: for comparing inputs on a CPU.
 _base_ = [
-    '../../../_base_/default_runtime.py',
+    '../../../_base_/lifting_runtime.py',
     '../../../_base_/datasets/lifting_mocap_stride8.py',
     '../../../_base_/models/lifting_poseformer.py',
 ]
@@ -15,6 +15,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=600, T_max=550)]
 auto_scale_lr = dict(enable=False, base_batch_size=128)
 
-default_hooks = dict(
-    checkpoint=dict(interval=300, by_epoch=False, save_best='MPJPE', rule='less'),
-    visualization=dict(type='PoseVisualizationHook', interval=200))
+default_hooks = dict(checkpoint=dict(interval=300, by_epoch=False))

@@ -1,10 +1,6 @@
 _base_ = [
-    '../../../_base_/default_runtime.py',
+    '../../../_base_/lifting_runtime.py',
     '../../../_base_/datasets/lifting_without_h36m.py',
     '../../../_base_/models/lifting_poseformer.py',
     '../../../_base_/schedules/lifting_auglift_poseformer_130e.py',
 ]
-
-default_hooks = dict(
-    checkpoint=dict(save_best='MPJPE', rule='less'),
-    visualization=dict(type='PoseVisualizationHook', interval=200))

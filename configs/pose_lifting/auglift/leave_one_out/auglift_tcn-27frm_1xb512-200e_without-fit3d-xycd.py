@@ -1,12 +1,8 @@
 _base_ = [
-    '../../../_base_/default_runtime.py',
+    '../../../_base_/lifting_runtime.py',
     '../../../_base_/datasets/lifting_without_fit3d.py',
     '../../../_base_/models/lifting_tcn_auglift.py',
     '../../../_base_/schedules/lifting_auglift_tcn_200e.py',
 ]
 
 train_dataloader = dict(batch_size=512)
-
-default_hooks = dict(
-    checkpoint=dict(save_best='MPJPE', rule='less'),
-    visualization=dict(type='PoseVisualizationHook', interval=200))

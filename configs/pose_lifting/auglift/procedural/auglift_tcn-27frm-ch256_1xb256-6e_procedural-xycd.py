@@ -1,6 +1,6 @@
 # Small enough for two CPU cores: `make demo` trains it and its XY sibling.
 _base_ = [
-    '../../../_base_/default_runtime.py',
+    '../../../_base_/lifting_runtime.py',
     '../../../_base_/datasets/lifting_procedural.py',
     '../../../_base_/models/lifting_tcn.py',
 ]
@@ -12,6 +12,4 @@ optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=3e-3))
 param_scheduler = [dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=True, begin=0, end=6, T_max=6,
                         convert_to_iter_based=True)]
 auto_scale_lr = dict(enable=False, base_batch_size=256)
-default_hooks = dict(
-    checkpoint=dict(save_best='MPJPE', rule='less'),
-    visualization=dict(type='PoseVisualizationHook', enable=True))
+default_hooks = dict(visualization=dict(interval=50))

@@ -1,6 +1,6 @@
 # Zheng et al., ICCV 2021.
 _base_ = [
-    '../../../_base_/default_runtime.py',
+    '../../../_base_/lifting_runtime.py',
     '../../../_base_/datasets/lifting_h36m.py',
     '../../../_base_/models/lifting_poseformer.py',
     '../../../_base_/schedules/lifting_poseformer_200e.py',
@@ -15,7 +15,3 @@ val_dataloader = dict(dataset=dict(seq_len=81, with_depth=False))
 test_dataloader = [
     dict(loader, dataset=dict(loader.dataset, seq_len=81, with_depth=False)) for loader in _base_.test_dataloader
 ]
-
-default_hooks = dict(
-    checkpoint=dict(save_best='MPJPE', rule='less'),
-    visualization=dict(type='PoseVisualizationHook', interval=200))

@@ -1,6 +1,6 @@
 # VideoPose3D as mmpose trains it.
 _base_ = [
-    '../../../_base_/default_runtime.py',
+    '../../../_base_/lifting_runtime.py',
     '../../../_base_/datasets/lifting_h36m.py',
     '../../../_base_/models/lifting_tcn.py',
     '../../../_base_/schedules/lifting_mmpose_tcn_160e.py',
@@ -12,7 +12,3 @@ val_dataloader = dict(dataset=dict(with_depth=False))
 test_dataloader = [
     dict(loader, dataset=dict(loader.dataset, with_depth=False)) for loader in _base_.test_dataloader
 ]
-
-default_hooks = dict(
-    checkpoint=dict(save_best='MPJPE', rule='less'),
-    visualization=dict(type='PoseVisualizationHook', interval=200))
