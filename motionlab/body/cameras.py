@@ -134,6 +134,20 @@ def undistort(pixels: Tensor, camera: Camera) -> Tensor:
     return x
 
 
+def fit_pinhole(points_m: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lens without distortion that projects points to pixels best: least squares of ``Z x = f X + c Z``.
+
+    Args:
+        points_m: (n, 3) camera axes, metres.
+        pixels: (n, 2).
+
+    Returns:
+        f (2,) and c (2,), pixels.
+    """
+    lens = [np.linalg.lstsq(points_m[:, [axis, 2]], pixels[:, axis] * points_m[:, 2], rcond=None)[0] for axis in (0, 1)]
+    return np.array([lens[0][0], lens[1][0]]), np.array([lens[0][1], lens[1][1]])
+
+
 def in_image(pixels: Tensor, camera: Camera) -> Tensor:
     """(*batch, ...) bool: pixel (*batch, ..., 2) lies within [0, w-1] x [0, h-1]."""
     size = torch.stack([camera.w, camera.h], dim=-1).to(pixels.dtype)  # (*batch, 2)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motionlab.body.cameras import fit_pinhole
 from motionlab.body.skeletons import H36M_17
 from motionlab.codecs import lifting_batch as keys
 from motionlab.datasets.lifting_inputs import LiftingInputs
@@ -31,6 +32,8 @@ _DEPTH_RATIO = (0.1, 10.0)      # Median of predicted over true depth; millimetr
 _SCORE_RANGE = (-0.5, 5.0)      # SimCC scores exceed 1 a little; percentages and logits are something else.
 _OUTSIDE_SHARE = 0.01
 _REPROJECTION_SHARE = 0.05      # Of the image width; lens distortion stays far below.
+_FOCAL_SHARE = (0.25, 20.0)     # Of the image width; wide-angle lenses reach 0.4, world axes fit 0.2 or less than 0.
+_FIT_JOINTS = 34                # Fewer tell no focal length.
 
 
 @dataclass
@@ -145,18 +148,30 @@ def check_units(file: Path, arrays: dict[str, np.ndarray], inputs: LiftingInputs
                             _BONE_LENGTH_M, ' m', 'S must be metres, joints in Human3.6M order.')
     depth = joints[..., 2]
     depth[~(depth > 0)] = np.nan
+    width = cameras['w'][camera_of_clip].reshape(-1, 1, 1, 1)
     if {'f', 'c'} <= cameras.keys():
-        focal, centre, width = (cameras[key][camera_of_clip].reshape(-1, 1, 1, n) for key, n in zip('fcw', (2, 2, 1)))
+        focal, centre = (cameras[key][camera_of_clip].reshape(-1, 1, 1, 2) for key in 'fc')
         pixels = joints[..., :2] / depth[..., None] * focal + centre                           # (C, s, K, 2)
         away = np.linalg.norm(pixels - part[..., :2], axis=-1) / width[..., 0]
         place.check_medians('S', 'distance of projected S from part, over image width,',
                             np.where(seen_2d, away, np.nan).reshape(len(picked), -1), (0, _REPROJECTION_SHARE), '',
                             'S is not in the axes of its camera, or f, c or w belong to another one.')
+    else:
+        place.check_medians('S', 'focal length that takes S to part, over image width,',
+                            _fitted_focals(joints, part[..., :2], seen_2d) / width[:, 0, 0], _FOCAL_SHARE, '',
+                            'S is not in camera axes (x right, y down, z forward).')
     for at, what in ((inputs.fields[key], what) for key, what in _DEPTHS.items() if key in inputs.fields):
         measured = at.pick(take_rows(arrays[at.key], picked)).astype(np.float64)                # (C, s, K)
         ratio = np.where(measured > 0, measured, np.nan) / depth
         place.check_medians(at.key, f'{what[:-1]} over true depth', ratio.reshape(len(picked), -1), _DEPTH_RATIO, '',
                             'Depth must be metres.')
+
+
+def _fitted_focals(joints: np.ndarray, points: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(C, 2) focal lengths, px, of joints (C, s, K, 3) at points (C, s, K, 2); NaN where too few are seen."""
+    known = seen & np.isfinite(joints).all(-1) & np.isfinite(points).all(-1)                    # (C, s, K)
+    return np.stack([fit_pinhole(xyz[at], xy[at])[0] if at.sum() >= _FIT_JOINTS else np.full(2, np.nan)
+                     for xyz, xy, at in zip(joints, points, known)])
 
 
 def check_features(file: Path, arrays: dict[str, np.ndarray], inputs: LiftingInputs, rows: np.ndarray,

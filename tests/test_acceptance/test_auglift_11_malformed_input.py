@@ -23,6 +23,11 @@ def _world(joints):
     return joints
 
 
+def _world_of_cameras(joints):
+    """Camera axes -> world axes of a camera 1.5 m up in the corner of a room: root and Z stay positive."""
+    return _world(joints) + np.float32([2, 0, 0, 0])
+
+
 def _camera(**changes):
     return dict(cameras=changes)
 
@@ -66,6 +71,8 @@ RAISED = {
         dict(S=lambda a: np.concatenate([a[..., :3] + 999 * (a[..., :3] - a[:, :1, :3]), a[..., 3:]], -1)), {},
         r'S\[40\].*median length of bone .*expected 0\.05 to 1 m'),
     'S in world axes': (dict(S=_world), {}, r'S\[\d+\]'),
+    'S in world axes, by cameras that tell no more than w and h': (
+        dict(S=_world_of_cameras, cameras=dict(f=None, c=None)), {}, r'S\[40\].*focal length .*not in camera axes'),
     'S relative to the root': (
         dict(S=lambda a: np.concatenate([a[..., :3] - a[:, :1, :3], a[..., 3:]], -1)), {},
         r'S\[0\]: found a root with depth Z <= 0 in synth_walk.*_000001\.jpg, expected camera axes'),

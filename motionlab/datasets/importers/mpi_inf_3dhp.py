@@ -11,7 +11,7 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from motionlab.body.cameras import Camera, invert_extrinsics
+from motionlab.body.cameras import Camera, fit_pinhole, invert_extrinsics
 from motionlab.body.skeletons import to_h36m
 from motionlab.datasets.importers.clip_rows import ClipView, make_camera, optional_module
 from motionlab.datasets.importers.conversion import ImportClip, read_once
@@ -96,12 +96,6 @@ def read_calibration(path: Path) -> dict[int, Camera]:
         R, T = invert_extrinsics(pose[:3, :3], pose[:3, 3:] / 1000)
         cameras[number] = make_camera(lens.diagonal()[:2], lens[:2, 2], *entry['size'], R=R, T=T)
     return cameras
-
-
-def fit_pinhole(points_m: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """f (2,) and c (2,) that project (n, 3) camera points to (n, 2) pixels best: least squares of Z x = f X + c Z."""
-    lens = [np.linalg.lstsq(points_m[:, [axis, 2]], pixels[:, axis] * points_m[:, 2], rcond=None)[0] for axis in (0, 1)]
-    return np.array([lens[0][0], lens[1][0]]), np.array([lens[0][1], lens[1][1]])
 
 
 def _place(source: Path, folders: tuple[str, ...], name: str) -> Path:
