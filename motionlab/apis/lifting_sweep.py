@@ -142,6 +142,8 @@ def _variant_options(config: str, cfg: Config, variant: str) -> Iterator[str]:
     if with_features != codec.get('use_feature_maps', False):
         yield f'model.codec.use_feature_maps={with_features}'
     for path, dataset in _lifting_datasets(config, cfg):
+        if flags['use_depth'] and not dataset.get('with_depth', True):
+            yield f'{path}.with_depth=True'
         if dataset.get('depth_stats') != flags['depth_stats']:
             yield f'{path}.depth_stats={flags["depth_stats"]}'
         if with_features != bool(dataset.get('features')):
@@ -178,8 +180,19 @@ def _train_set_options(config: str, cfg: Config, train_set: str | None) -> Itera
         if dataset is None or 'ann_file' not in dataset:
             raise ConfigError(f'{config}: --train-sets needs a single set in {loader}. Joint training has configs of '
                               'its own.')
-        yield f'{loader}.dataset.ann_file={Path(train_set, Path(dataset.ann_file).name).as_posix()}'
+        yield f'{loader}.dataset.ann_file={_ann_file_of(cfg, dataset.ann_file, train_set)}'
         yield f'{loader}.dataset.dataset_name={train_set}'
+
+
+def _ann_file_of(cfg: Config, ann_file: str, train_set: str) -> str:
+    """What stands for ``ann_file`` in another set: its test annotation for a test annotation, else the same file name.
+
+    Sets do not split alike: Fit3D is tested on its ``val.npz``, for it publishes no truth of its test set.
+    """
+    tested = {_name(loader.dataset): loader.dataset.get('ann_file') for loader in _listed(cfg.test_dataloader)}
+    if ann_file in tested.values() and tested.get(train_set):
+        return tested[train_set]
+    return Path(train_set, Path(ann_file).name).as_posix()
 
 
 def _lifting_datasets(config: str, cfg: Config) -> list[tuple[str, Mapping[str, Any]]]:

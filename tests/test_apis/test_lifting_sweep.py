@@ -86,6 +86,23 @@ def test_training_sets_seeds_and_overrides(config):
     assert expand(config, options=['model.backbone.channels=8'])[0].training['model.backbone.channels'] == 8
 
 
+def test_a_set_is_validated_on_what_it_is_tested_on():
+    h36m = str(CONFIGS / 'h36m' / 'auglift_tcn-27frm_1xb512-200e_h36m-xycd.py')
+    runs = expand(h36m, train_sets=['h36m', '3dpw', 'fit3d', 'mine'])
+    assert [merged(run).val_dataloader.dataset.ann_file for run in runs] == [
+        'h36m/test.npz', '3dpw/test.npz', 'fit3d/val.npz', 'mine/test.npz']
+    assert {merged(run).train_dataloader.dataset.ann_file for run in runs} == {
+        f'{run.train_set}/train.npz' for run in runs}
+
+
+def test_data_without_depth_gets_it_where_the_variant_reads_it():
+    plain = str(CONFIGS.parent / 'videopose3d' / 'h36m' / 'videopose3d_tcn-243frm_1xb1024-80e_h36m-xy.py')
+    for run in expand(plain, ['xy', 'xyc', 'xyd', 'uadd6']):
+        cfg = merged(run)
+        loaders = (cfg.train_dataloader, cfg.val_dataloader, *cfg.test_dataloader)
+        assert {loader.dataset.with_depth for loader in loaders} == {run.variant in ('xyd', 'uadd6')}
+
+
 def test_only_what_differs_is_overridden(config):
     assert expand(config, frames=[9], seeds=[3])[0].options == ('randomness.seed=3',)
 
