@@ -36,25 +36,27 @@ class Place:
 
 
 def find_place(run: Run, work_dir: str) -> Place:
-    """Where ``run`` goes and what is there already.
+    """Where ``run`` goes and what is there already. A run stays done when its weights are deleted to save space.
 
     Raises:
         ConfigError: the folder holds checkpoints of other settings, or of no sweep.
     """
     place = Place(run, Path(work_dir, run.name))
-    if not has_checkpoints(str(place.folder)):
-        return place
-    file = place.folder / RECORD
+    kept, file = has_checkpoints(str(place.folder)), place.folder / RECORD
     if not file.is_file():
+        if not kept:
+            return place
         raise ConfigError(f'{place.folder} holds checkpoints, but no {RECORD}: no sweep made it. Choose another '
                           '--work-dir.')
     record = json.loads(file.read_text())
     then, now = record['training'], run.training
     differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    tested = record['trained'] and record['testing'] == run.testing and (place.folder / METRICS).is_file()
+    if not kept and (differing or not tested):
+        return place  # Nothing is left to go on with, nor to mix with.
     if differing:
         shown = ', '.join(f'{key} {then.get(key)!r} -> {now.get(key)!r}' for key in differing[:4])
         raise ConfigError(f'{place.folder}: was trained with other settings, {len(differing)} differ ({shown}). Choose '
                           'another --work-dir, or move the folder away.')
-    place.trained = record['trained']
-    place.tested = place.trained and record['testing'] == run.testing and (place.folder / METRICS).is_file()
+    place.trained, place.tested = record['trained'], tested
     return place

@@ -70,6 +70,14 @@ def test_runs_all_once_tabulates_and_skips_what_is_done(fake, tmp_path, monkeypa
     states = [line.split(': ')[1] for line in capsys.readouterr().out.splitlines() if line.startswith('[')]
     assert sorted(states) == ['done'] * 6 + ['new'] * 2
 
+    # Deleting weights to save space undoes no result; without a result there is nothing left.
+    for path in [*(tmp_path / 'w').rglob('*.pth'), *(tmp_path / 'w').rglob('last_checkpoint')]:
+        path.unlink()
+    next((tmp_path / 'w').rglob('metrics.json')).unlink()
+    assert sweep(fake, monkeypatch, *GRID, '--dry-run') == 0
+    states = [line.split(': ')[1] for line in capsys.readouterr().out.splitlines() if line.startswith('[')]
+    assert sorted(states) == ['done'] * 5 + ['new']
+
 
 def test_failures_are_counted_and_the_rest_goes_on(fake, tmp_path, monkeypatch, capsys):
     (tmp_path / 'tools' / 'behaviour').write_text('fail')
