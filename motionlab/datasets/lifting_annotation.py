@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
+from motionlab.datasets.camera_pickle import read_camera_pickle
 from motionlab.datasets.lifting_checks import check_features, check_shapes, check_units, scan_rows
 from motionlab.datasets.lifting_clips import Clip, ClipTable, parse_image_names
 from motionlab.datasets.lifting_inputs import LiftingInputs
@@ -15,6 +16,7 @@ from motionlab.utils import ConfigError, DataError
 _TRUTH_KEYS = ('imgname', 'part', 'S')
 _CAMERA_SHAPES = {'R': [(3, 3)], 'T': [(3, 1), (3,)], 'f': [(2,), (2, 1)], 'c': [(2,), (2, 1)], 'k': [(3,), (3, 1)],
                   'p': [(2,), (2, 1)], 'w': [()], 'h': [()], 'fps': [()]}
+CAMERA_PICKLES = ('.pkl', '.pickle')
 _CONVERTER = 'Files in this format are written by tools/dataset_converters/amass_to_lifting.py.'
 
 
@@ -69,8 +71,9 @@ def load_lifting_annotation(ann_file: str | Path, camera_file: str | Path | None
         ann_file: ``.npz`` (or folder of ``.npy``) with ``imgname`` (N,), ``part`` (N, 17, 3), ``S`` (N, 17, 4 or 3)
             and what ``inputs`` ask for: by default ``predicted_keypoints`` (N, 17, 2), ``predicted_keypoints_score``
             and ``predicted_da_depth`` (N, 17); optionally ``predicted_valid`` (N, 17).
-        camera_file: ``.npz`` with ``camera_name``, ``w``, ``h`` (M,) and optionally ``R T f c k p fps``; default
-            ``<ann_file>_cameras.npz``. A clip's camera is found by clip name, subject and camera id, or camera id.
+        camera_file: ``.npz`` with ``camera_name``, ``w``, ``h`` (M,) and optionally ``R T f c k p fps``, or the
+            ``.pkl`` of mmpose or AugLift; default ``<ann_file>_cameras.npz``. A clip's camera is found by clip name,
+            subject and camera id, or camera id.
         inputs: Which arrays become inputs; None: detections with depth.
         missing_detections: What happens to frames in which no joint was detected: ``'drop'`` (clips break there),
             ``'keep'`` or ``'error'``.
@@ -120,11 +123,17 @@ def load_lifting_annotation(ann_file: str | Path, camera_file: str | Path | None
 def load_cameras(file: str | Path) -> dict[str, np.ndarray]:
     """Camera arrays, shapes and values checked: w and h positive, R a rotation, names distinct.
 
+    Args:
+        file: ``.npz``, or a ``.pkl`` of mmpose or AugLift (:mod:`motionlab.datasets.camera_pickle`).
+
+    Returns:
+        ``camera_name`` (M,), w, h (M,) and what else is there; R, T camera to world.
+
     Raises:
         DataError: Naming the key and the first bad camera.
     """
     file = Path(file)
-    cameras = open_npz(file)
+    cameras = read_camera_pickle(file) if file.suffix in CAMERA_PICKLES else open_npz(file)
     require_keys(file, cameras, ('camera_name', 'w', 'h'), 'Cameras lie in <annotation>_cameras.npz; w and h are the '
                  'image size in pixels.')
     names = cameras['camera_name']

@@ -9,8 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from motionlab.body.cameras import Camera
 from motionlab.datasets.importers.clip_rows import make_camera
-from motionlab.datasets.importers.plain_pickle import load_plain_pickle
-from motionlab.datasets.lifting_annotation import load_cameras
+from motionlab.datasets.lifting_annotation import CAMERA_PICKLES, load_cameras
 from motionlab.utils import DataError
 
 # In the order of metadata.xml, of mmpose and of the lists in VideoPose3D's files; width and height in pixels.
@@ -36,12 +35,12 @@ def load_h36m_cameras(path: str | Path) -> CameraTable:
         DataError: The file is of no such format or contradicts the image sizes of the data set.
     """
     path = Path(path)
-    readers = {'.xml': _from_metadata, '.pkl': _from_pickle, '.pickle': _from_pickle, '.npz': _from_npz}
-    if path.suffix not in readers:
-        raise DataError(path, 'file name', path.suffix or 'no ending', ' or '.join(sorted(readers)))
+    endings = ('.xml', '.npz', *CAMERA_PICKLES)
+    if path.suffix not in endings:
+        raise DataError(path, 'file name', path.suffix or 'no ending', ' or '.join(sorted(endings)))
     if not path.is_file():
         raise DataError(path, 'file', 'nothing at this path', "metadata.xml, or mmpose's camera file")
-    table = readers[path.suffix](path)
+    table = _from_metadata(path) if path.suffix == '.xml' else _from_camera_file(path)
     for (subject, camera_id), camera in table.items():
         size = (float(camera.w), float(camera.h))
         if camera_id in H36M_IMAGE_SIZES and size != H36M_IMAGE_SIZES[camera_id]:
@@ -84,25 +83,7 @@ def _from_metadata(path: Path) -> CameraTable:
     return table
 
 
-def _from_pickle(path: Path) -> CameraTable:
-    content = load_plain_pickle(path)
-    if not isinstance(content, dict):
-        raise DataError(path, 'content', type(content).__name__, 'a dictionary by (subject, camera id)')
-    table = {}
-    for key, entry in content.items():
-        if not (isinstance(key, tuple) and len(key) == 2 and isinstance(entry, dict)):
-            raise DataError(path, f'key {key!r}', type(entry).__name__, "a dictionary under ('S1', '54138969')")
-        missing = [name for name in 'RTfckpwh' if name not in entry]
-        if missing:
-            raise DataError(path, f'camera {key}', f'only {sorted(map(str, entry))}', f'also {missing}')
-        try:
-            table[str(key[0]), str(key[1])] = make_camera(**{name: entry[name] for name in 'RTfckpwh'})
-        except (ValueError, TypeError) as error:
-            raise DataError(path, f'camera {key}', str(error), 'R (3, 3), T (3, 1), f c p (2, 1), k (3, 1)') from error
-    return table
-
-
-def _from_npz(path: Path) -> CameraTable:
+def _from_camera_file(path: Path) -> CameraTable:
     arrays = load_cameras(path)
     missing = [name for name in 'RTfckpwh' if name not in arrays]
     if missing:
