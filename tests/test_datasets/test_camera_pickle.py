@@ -50,7 +50,8 @@ def test_an_annotation_finds_its_cameras(tmp_path, names, key):
 
 
 @pytest.mark.parametrize(('content', 'message'), [
-    ([1, 2], 'found a list'), ({}, 'found an empty dictionary'), ({('S1', '1'): 3}, r"camera \('S1', '1'\): found a int"),
+    ([1, 2], 'found a list'), ({}, 'found an empty dictionary'),
+    ({('S1', '1'): 3}, r"camera \('S1', '1'\): found a int"),
     ({5: {'w': 1, 'h': 1}}, 'camera 5'), ({'TS1': {'w': 1}}, 'key h'),
     ({'TS1': {'w': 1, 'h': 1, 'f': [1, 2, 3]}}, 'camera TS1: found cannot reshape'),
     ({'TS1': {'w': 1, 'h': 1}, 'TS2': {'w': 1}}, r"camera TS2: found only \['w'\], expected also \['h'\]"),
