@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
 
 LEFT, RIGHT, CENTRE = 'left', 'right', 'centre'
@@ -145,37 +144,32 @@ _TO_H36M: dict[str, tuple[int, tuple[int, ...]]] = {
 }
 
 
-def _coco_to_h36m_weights() -> np.ndarray:
-    """(17, 17) weights: H36M joint i = sum_j weights[i, j] * COCO joint j."""
-    weights = np.zeros((17, 17))
-    for h36m, coco in {1: 12, 2: 14, 3: 16, 4: 11, 5: 13, 6: 15, 9: 0, 11: 5, 12: 7, 13: 9, 14: 6, 15: 8,
-                       16: 10}.items():
-        weights[h36m, coco] = 1
-    weights[0, [11, 12]] = weights[8, [5, 6]] = weights[10, [1, 2]] = 0.5
-    weights[7] = (weights[0] + weights[8]) / 2
-    return weights
-
-
-_COCO_TO_H36M = _coco_to_h36m_weights()
+# Human3.6M joint i is the mean of these two COCO joints; its spine (7) is that of its root and thorax.
+_COCO_PAIRS = ((11, 12), (12, 12), (14, 14), (16, 16), (11, 11), (13, 13), (15, 15), (11, 12), (5, 6), (0, 0),
+               (1, 2), (5, 5), (7, 7), (9, 9), (6, 6), (8, 8), (10, 10))
+_ROOT, _SPINE, _THORAX = 0, 7, 8
 
 
 def coco_to_h36m(values: Tensor | np.ndarray) -> Tensor | np.ndarray:
     """COCO-17 keypoints, scores or both to Human3.6M-17 order (mmpose's rule for lifting inputs).
 
-    Root, thorax, spine and head are means of COCO joints; means of confidences alike.
+    Root, thorax, spine and head are means of COCO joints; means of confidences alike. What is NaN reaches its own joint
+    and means that it is part of.
 
     Args:
-        values: (..., 17, C) floating-point coordinates (any C; a confidence may be one of the channels).
+        values: (..., 17, C) coordinates (any C; a confidence may be one of the channels).
             A bare confidence array (..., 17) is passed as ``confidence[..., None]``.
 
     Returns:
-        (..., 17, C), same type, dtype and device.
+        (..., 17, C), same type and device; same dtype, or floating point for integers.
     """
     if values.ndim < 2 or values.shape[-2] != len(COCO_17):
         raise ValueError(f'coco_to_h36m: found shape {tuple(values.shape)}, expected (..., 17, C)')
-    if isinstance(values, Tensor):
-        return torch.as_tensor(_COCO_TO_H36M, dtype=values.dtype, device=values.device) @ values  # (..., 17, C)
-    return _COCO_TO_H36M.astype(values.dtype) @ values  # (..., 17, C)
+    first, second = map(list, zip(*_COCO_PAIRS))
+    # Picked, not multiplied by weights: one absent joint (NaN) must not reach the others.
+    moved = (values[..., first, :] + values[..., second, :]) / 2  # (..., 17, C)
+    moved[..., _SPINE, :] = (moved[..., _ROOT, :] + moved[..., _THORAX, :]) / 2
+    return moved
 
 
 def to_h36m(values: Tensor | np.ndarray, layout: str) -> Tensor | np.ndarray:

@@ -66,6 +66,20 @@ def test_coco_to_h36m_joint_by_joint():
     np.testing.assert_allclose(h36m[:, 10], (named['left_eye'] + named['right_eye']) / 2, atol=1e-6)
 
 
+@pytest.mark.parametrize('kind', [np.asarray, torch.as_tensor])
+def test_absent_coco_joints_reach_only_their_means(kind):
+    coco = np.random.default_rng(1).normal(size=(2, 17, 2))
+    coco[0, 11], coco[1, 9] = np.nan, np.inf  # Left hip; left wrist.
+    finite = np.isfinite(np.asarray(coco_to_h36m(kind(coco)))).all(-1)
+    assert np.flatnonzero(~finite[0]).tolist() == [0, 4, 7] and np.flatnonzero(~finite[1]).tolist() == [13]
+
+
+@pytest.mark.parametrize('kind', [np.asarray, torch.as_tensor])
+def test_whole_coco_pixels_have_means_too(kind):
+    pixels = np.random.default_rng(2).integers(0, 1000, (4, 17, 2))
+    np.testing.assert_array_equal(np.asarray(coco_to_h36m(kind(pixels))), coco_to_h36m(pixels.astype(float)))
+
+
 def test_coco_to_h36m_takes_tensors_and_names_a_wrong_shape():
     confidence = torch.rand(2, 17)
     out = coco_to_h36m(confidence[..., None])[..., 0]
