@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from motionlab.body.skeletons import H36M_17
 from motionlab.codecs import lifting_batch as keys
 from motionlab.codecs.base import Codec
-from motionlab.codecs.lifting_channels import resolve_channels, resolve_features, resolve_rule
+from motionlab.codecs.lifting_channels import resolve_channels, resolve_features, resolve_joints, resolve_rule
 from motionlab.codecs.lifting_encoding import box_of_joints, is_finite, known_depth, masked, nearest_depth, root_depth
 from motionlab.codecs.lifting_mirror import JointMoments, LiftingMirror, Standardisation
 from motionlab.codecs.lifting_statistics import LiftingStatistics
@@ -68,7 +67,8 @@ class ImagePoseLifting(Codec):
         depth_ref_m: Reference of ``scale_norm='root_depth'``, metres.
         zero_center: Targets are relative to the root; else absolute.
         root_index: Joint, or joints whose mean, is the origin of targets and of ``depth_ref='root'``.
-        remove_root: Leave the root joint out of targets and outputs; :meth:`decode` puts it back.
+        remove_root: Leave the root joint out of targets and outputs; :meth:`decode` puts it back. The root must be one
+            joint, on the body's midline.
         keypoints_mean: (K, 2) pixels: with ``keypoints_std`` x and y are ``(p - mean) / std`` per joint instead
             (Martinez et al., ICCV 2017). Such inputs cannot be mirrored.
         keypoints_std: (K, 2) pixels, above 0.
@@ -115,17 +115,9 @@ class ImagePoseLifting(Codec):
             raise ConfigError(f"ImagePoseLifting: found scale_norm={scale_norm!r}, depth_ref_m={depth_ref_m}; expected "
                               "None, 'box' or 'root_depth', and metres above 0.")
         self.scale_norm, self.depth_ref_m, self.zero_center = scale_norm, depth_ref_m, zero_center
-        if None not in (num_joints, num_keypoints) and num_joints != num_keypoints:
-            raise ConfigError(f'ImagePoseLifting: found num_joints={num_joints} and num_keypoints={num_keypoints}, two '
-                              'names of one number.')
-        self.num_joints = num_joints or num_keypoints or len(H36M_17)
-        self.root_index = [root_index] if isinstance(root_index, int) else list(root_index)
-        self.remove_root = remove_root
-        if remove_root and (len(self.root_index) > 1 or not zero_center):
-            raise ConfigError(f'ImagePoseLifting: remove_root=True needs one root joint at the origin, found '
-                              f'root_index={root_index}, zero_center={zero_center}')
-        kept = [j for j in range(self.num_joints) if not (remove_root and j in self.root_index)]
-        self.num_target_joints = len(kept)
+        self.num_joints, self.root_index, kept = resolve_joints(num_joints, num_keypoints, root_index, remove_root,
+                                                                zero_center)
+        self.remove_root, self.num_target_joints = remove_root, len(kept)
         # Derived from the arguments, hence not part of a checkpoint.
         self.register_buffer('_kept', torch.tensor(kept), persistent=False)
         self.keypoints_moments = self.target_moments = None

@@ -1,9 +1,11 @@
-"""Which channels a pose lifter's input has, and by which rule confidence and depth enter them (AugLift)."""
+"""Which channels and joints a pose lifter has, and by which rule confidence and depth enter (AugLift)."""
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from motionlab.body.skeletons import H36M_17
 from motionlab.utils import ConfigError
 
 _RANGE = ('dmin', 'dmax')
@@ -117,3 +119,27 @@ def resolve_rule(depth_ref: str | None, depth_clip: float | None, preset: str | 
     if not depth_clip > 0:
         raise ConfigError(f'ImagePoseLifting: found depth_clip={depth_clip}, expected metres above 0.')
     return EncodingRule(True, depth_ref, -depth_clip, depth_clip, 0.0, 'frame', depth_clip, False)
+
+
+def resolve_joints(num_joints: int | None, num_keypoints: int | None, root_index: int | Sequence[int],
+                   remove_root: bool, zero_center: bool) -> tuple[int, list[int], list[int]]:
+    """Number of joints, the root joints, and the joints of targets.
+
+    Raises:
+        ConfigError: Two numbers of joints; roots that are none of the joints; a root that cannot be removed.
+    """
+    if None not in (num_joints, num_keypoints) and num_joints != num_keypoints:
+        raise ConfigError(f'ImagePoseLifting: found num_joints={num_joints} and num_keypoints={num_keypoints}, two '
+                          'names of one number.')
+    number = num_keypoints if num_joints is None else num_joints
+    number = len(H36M_17) if number is None else number
+    roots = [root_index] if isinstance(root_index, int) else list(root_index)
+    if not roots or not set(roots) <= set(range(number)):
+        raise ConfigError(f'ImagePoseLifting: found root_index={root_index}, expected one or some of the {number} '
+                          f'joints 0 to {number - 1}.')
+    if not remove_root:
+        return number, roots, list(range(number))
+    if len(roots) > 1 or not zero_center or (number == len(H36M_17) and H36M_17.flip_indices[roots[0]] != roots[0]):
+        raise ConfigError('ImagePoseLifting: remove_root=True needs one root joint, on the midline, at the origin; '
+                          f'found root_index={root_index}, zero_center={zero_center}.')
+    return number, roots, [joint for joint in range(number) if joint != roots[0]]

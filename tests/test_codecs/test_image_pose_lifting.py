@@ -69,6 +69,9 @@ def test_flags_of_the_seed_build(flags, channels):
     (dict(depth_ref='max'), ["depth_ref='max'"]),
     (dict(depth_clip=0), ['depth_clip=0']),
     (dict(remove_root=True, root_index=[1, 4]), ['remove_root', '[1, 4]']),
+    (dict(remove_root=True, root_index=1), ['remove_root', 'root_index=1', 'midline']),
+    (dict(root_index=17), ['root_index=17', '0 to 16']), (dict(root_index=-1), ['root_index=-1']),
+    (dict(root_index=[]), ['root_index=[]']),
 ])
 def test_inconsistent_arguments_are_refused_naming_them(flags, named):
     with pytest.raises(ConfigError) as error:
