@@ -103,7 +103,7 @@ def test_points_are_counted_and_aligned_over_what_the_config_says():
     before, after = (_evaluate(each, align_over='visible') for each in (predictions, moved))
     assert [after[name] for name in names] == pytest.approx([before[name] for name in names])
     assert _evaluate(moved)['P-MPJPE'] > 1.5 * before['P-MPJPE']
-    with pytest.raises(ValueError, match='align_over'):
+    with pytest.raises(ConfigError, match='align_over'):
         MPJPE(align_over='seen')
 
 

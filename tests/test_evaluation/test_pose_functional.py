@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import roma
@@ -107,11 +109,24 @@ def test_velocity_stays_within_clips_and_jumps_over_no_frame():
     pairs = [(0, 1), (1, 2), (3, 4), (5, 6)]
     steps = torch.stack([(drift[b] - drift[a]).norm(dim=-1) for a, b in pairs])
     counted = torch.stack([visible[a] & visible[b] for a, b in pairs])
-    expected = steps[counted].mean().item()
+    # Clips count by their frames, as in VideoPose3D's evaluation: three in a row have two pairs, two have one.
+    weight = counted * torch.tensor([[3 / 2], [3 / 2], [2], [2]])
+    expected = ((weight * steps).sum() / weight.sum()).item()
     assert pose.mpjve(pred, target, clip, frame, visible) == pytest.approx(expected)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(0))
     shuffled = [x[order] for x in (pred, target, clip, frame, visible)]
     assert pose.mpjve(*shuffled) == pytest.approx(expected)
+
+
+def test_velocity_of_clips_is_averaged_by_their_frames():
+    pred, target = _poses(frames=20)
+    lengths = [2, 13, 5]
+    each = [pose.mpjve(p, g) for p, g in zip(pred.split(lengths), target.split(lengths))]
+    clip = torch.arange(3).repeat_interleave(torch.tensor(lengths))
+    frame = torch.cat([torch.arange(length) for length in lengths])
+    expected = sum(length * value for length, value in zip(lengths, each)) / sum(lengths)
+    assert pose.mpjve(pred, target, clip, frame) == pytest.approx(expected, abs=1e-12)
+    assert math.isnan(pose.mpjve(pred[:1], target[:1]))
 
 
 def test_masked_joints_have_no_effect_on_the_means():

@@ -93,7 +93,9 @@ def velocity_errors(pred: Tensor, target: Tensor, clip: Tensor, frame: Tensor,
         clip, frame: (N,) integers, in any order; neighbours are frames n and n + 1 of the same clip.
 
     Returns:
-        (P, K) errors of the P pairs, (P, K) whether the joint counts in both frames, (P,) index of the earlier frame.
+        (P, K) errors of the P pairs; (P, K) float64 weights, 0 where the joint does not count in both frames, else
+        n / (n - 1) for the n - 1 pairs of n frames in a row, so that a mean over clips weighs them by their frames (as
+        VideoPose3D's evaluation does); (P,) index of the earlier frame.
     """
     order = torch.argsort(frame, stable=True)
     order = order[torch.argsort(clip[order], stable=True)]
@@ -102,14 +104,19 @@ def velocity_errors(pred: Tensor, target: Tensor, clip: Tensor, frame: Tensor,
     first, second = first[pairs], second[pairs]
     errors = joint_errors(pred[second].double() - pred[first].double(),
                           target[second].double() - target[first].double())                # (P, K)
-    if visible is None:
-        return errors, torch.ones_like(errors, dtype=torch.bool), first
-    return errors, visible[first].bool() & visible[second].bool(), first
+    _, row, length = torch.unique_consecutive((~pairs).cumsum(0)[pairs], return_inverse=True, return_counts=True)
+    weight = (1 + 1 / length.double())[row, None].expand_as(errors)                        # (P, K)
+    return errors, weight if visible is None else weight * (visible[first].bool() & visible[second].bool()), first
+
+
+def weighted_mean(values: Tensor, weight: Tensor) -> float:
+    """``sum(weight * values) / sum(weight)``; values of weight 0 have no effect."""
+    return (torch.where(weight > 0, weight * values, 0).sum() / weight.sum()).item()
 
 
 def mpjve(pred: Tensor, target: Tensor, clip: Tensor | None = None, frame: Tensor | None = None,
           visible: Tensor | None = None) -> float:
-    """Mean per-joint velocity error: length a frame, over all neighbouring frames within clips (Pavllo et al., 2019).
+    """Mean per-joint velocity error: length a frame, within clips, which count by their frames (Pavllo et al., 2019).
 
     Args:
         clip: (N,); None for one clip.
@@ -117,8 +124,8 @@ def mpjve(pred: Tensor, target: Tensor, clip: Tensor | None = None, frame: Tenso
     """
     rows = torch.arange(len(pred), device=pred.device)
     clip = torch.zeros_like(rows) if clip is None else clip
-    errors, counted, _ = velocity_errors(pred, target, clip, rows if frame is None else frame, visible)
-    return masked_mean(errors, counted)
+    errors, weight, _ = velocity_errors(pred, target, clip, rows if frame is None else frame, visible)
+    return weighted_mean(errors, weight)
 
 
 def pck(errors: Tensor, visible: Tensor | None = None, threshold: float = 0.15) -> float:

@@ -49,7 +49,7 @@ class MPJPE(TensorMetric):
         prefix: Put before every name.
 
     Raises:
-        ConfigError: an unknown joint set.
+        ConfigError: an unknown joint set or ``align_over``.
     """
 
     needed = NEEDED
@@ -58,7 +58,7 @@ class MPJPE(TensorMetric):
                  skip_list: Sequence[str] = (), min_confidence: float | None = None, prefix: str | None = None):
         super().__init__(prefix)
         if align_over not in ('all', 'visible'):
-            raise ValueError(f"MPJPE: found align_over={align_over!r}, expected 'all' or 'visible'")
+            raise ConfigError(f"MPJPE: found align_over={align_over!r}, expected 'all' or 'visible'.")
         self.joints = [joints] if isinstance(joints, str) else list(joints)
         unknown = [name for name in self.joints if name not in JOINT_SETS]
         if unknown:
@@ -73,12 +73,12 @@ class MPJPE(TensorMetric):
         rows = lifting_rows(results, self.root_index, self.dataset_meta, self.skip_list, self.min_confidence)
         pred, target, visible, clip = rows.pred, rows.target, rows.visible, rows.clip
         raw, rigid, scaled, unaligned = self._errors(pred, target, visible)
-        velocity, moving, earlier = pose.velocity_errors(pred, target, clip, rows.frame, visible)
-        tables = {  # name: (values, which count, clip of every row, how they are summed up)
+        velocity, frames, earlier = pose.velocity_errors(pred, target, clip, rows.frame, visible)
+        tables = {  # name: (values, which count or how much, clip of every row, how they are summed up)
             'MPJPE': (raw, visible, clip, _mean_mm),
             'P-MPJPE': (rigid, visible, clip, _mean_mm),
             'N-MPJPE': (scaled, visible, clip, _mean_mm),
-            'MPJVE': (velocity, moving, clip[earlier], _mean_mm),
+            'MPJVE': (velocity, frames, clip[earlier], _weighted_mean_mm),
             'PCK@150': (raw, visible, clip, pose.pck),
             'AUC': (raw, visible, clip, pose.auc),
         }
@@ -115,3 +115,7 @@ def _measure(values: Tensor, counted: Tensor, summary: Callable[[Tensor, Tensor]
 
 def _mean_mm(errors_m: Tensor, counted: Tensor) -> float:
     return _MM * pose.masked_mean(errors_m, counted)
+
+
+def _weighted_mean_mm(errors_m: Tensor, weight: Tensor) -> float:
+    return _MM * pose.weighted_mean(errors_m, weight)
