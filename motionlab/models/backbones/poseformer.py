@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from motionlab.models.backbones.joint_sequences import check_joint_sequences
 from motionlab.models.layers import PRE_NORM_EPS, FeatureProjection, TransformerLayer
 from motionlab.registry import BACKBONES
-from motionlab.utils import ConfigError, DataError
+from motionlab.utils import ConfigError
 from motionlab.utils.random import replay_batch_rand
 
 # Rows of a matrix product at clip inference. Bounds memory; on a CPU a chunk also stays in the cache.
@@ -63,13 +64,14 @@ class PoseFormer(nn.Module):
         super().__init__()
         if norm not in ('post', 'pre'):
             raise ConfigError(f"PoseFormer: found norm={norm!r}, expected 'post' (AugLift) or 'pre' (original).")
-        width = embed_dim or (96 if norm == 'post' and num_frames >= 81 else 32)
-        if num_frames < 1 or width % num_heads:
+        width = (96 if norm == 'post' and num_frames >= 81 else 32) if embed_dim is None else embed_dim
+        if min(num_frames, width, num_heads) < 1 or width % num_heads:
             raise ConfigError(f'PoseFormer: found num_frames={num_frames}, embed_dim={width}, num_heads={num_heads}; '
                               'expected at least one frame and heads that divide the width.')
         self.in_channels, self.num_joints, self.out_channels = in_channels, num_joints, num_joints * width
         self.receptive_field, self.causal, self.with_cp = num_frames, causal, with_cp
-        self.norm, self.mlp_ratio = norm, mlp_ratio or (4 if norm == 'post' else 2)
+        self.norm = norm
+        self.mlp_ratio = (4 if norm == 'post' else 2) if mlp_ratio is None else mlp_ratio
         self.project = FeatureProjection(in_channels, feature_channels, feature_proj_dim)
         self.embed = nn.Linear(self.project.out_channels, width)
         self.joint_embed = nn.Parameter(torch.zeros(num_joints, width))
@@ -100,7 +102,7 @@ class PoseFormer(nn.Module):
         Raises:
             DataError: joints, channels or frames do not fit.
         """
-        self._check(inputs)
+        check_joint_sequences('PoseFormer', inputs, self.num_joints, self.in_channels, self.receptive_field)
         if inputs.shape[1] > self.receptive_field and not self.training:
             return self._mix_clip(inputs)
         return self.mix_frames(self.mix_joints(inputs))
@@ -156,11 +158,3 @@ class PoseFormer(nn.Module):
             return layer(x)
         # Layers draw from the batch stream alone, so torch's own generators need not be kept.
         return checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False, context_fn=replay_batch_rand)
-
-    def _check(self, inputs: Tensor) -> None:
-        if inputs.ndim != 4 or tuple(inputs.shape[2:]) != (self.num_joints, self.in_channels):
-            raise DataError('input of PoseFormer', 'joints and channels', f'shape {tuple(inputs.shape)}',
-                            f'(B, T, {self.num_joints}, {self.in_channels})')
-        if inputs.shape[1] < self.receptive_field:
-            raise DataError('input of PoseFormer', 'frames', inputs.shape[1], f'at least {self.receptive_field}',
-                            'Use windows of that length, or PoseLifter.lift_clip, which pads short clips.')

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motionlab.models.backbones.joint_sequences import check_joint_sequences
 from motionlab.models.layers import BatchDropout, FeatureProjection, PreciseBatchNorm1d, precise_linear
 from motionlab.registry import BACKBONES
-from motionlab.utils import ConfigError, DataError
+from motionlab.utils import ConfigError
 
 
 class _ConvNorm(nn.Module):
@@ -123,7 +124,7 @@ class TCN(nn.Module):
         Raises:
             DataError: joints, channels or frames do not fit.
         """
-        self._check(inputs)
+        check_joint_sequences('TCN', inputs, self.num_joints, self.in_channels, self.receptive_field)
         if self.max_norm is not None:
             self._clip_weights()
         strided = inputs.shape[1] == self.receptive_field
@@ -131,14 +132,6 @@ class TCN(nn.Module):
         for block in self.blocks:
             x = block(x, strided)
         return x
-
-    def _check(self, inputs: Tensor) -> None:
-        if inputs.ndim != 4 or tuple(inputs.shape[2:]) != (self.num_joints, self.in_channels):
-            raise DataError('input of TCN', 'joints and channels', f'shape {tuple(inputs.shape)}',
-                            f'(B, T, {self.num_joints}, {self.in_channels})')
-        if inputs.shape[1] < self.receptive_field:
-            raise DataError('input of TCN', 'frames', inputs.shape[1], f'at least {self.receptive_field}',
-                            'Use windows of that length, or PoseLifter.lift_clip, which pads short clips.')
 
     @torch.no_grad()
     def _clip_weights(self) -> None:
