@@ -1,6 +1,6 @@
 """Networks from weights: published ones of other projects, and our own checkpoints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pprint import pformat
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ class Conversion:
         dropped: Keys and entries of the file that did not.
         missing: Keys of the model that the file does not hold (counters of batch norm and the codec's statistics aside:
             no published file holds these, and a codec without statistics refuses to encode).
+        unknown: Those of ``dropped`` that are weights without a place in the network: the file is of another network.
     """
 
     model: nn.Module
@@ -36,6 +37,7 @@ class Conversion:
     matched: list[str]
     dropped: list[str]
     missing: list[str]
+    unknown: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
         """One line for each of matched, dropped and missing."""
@@ -62,11 +64,15 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str) ->
 
     Raises:
         ConfigError: unknown source or hint.
-        CheckpointError: unreadable file, no key that matches, wrong shapes, or keys that the file lacks.
+        CheckpointError: unreadable file, no key that matches, wrong shapes, keys that the file lacks, or weights that
+            the network has no place for.
     """
     conversion = convert(source, path, **hints)
     if conversion.missing:
         raise CheckpointError(f'{path}: {len(conversion.missing)} weights are missing{_examples(conversion.missing)}')
+    if conversion.unknown:
+        raise CheckpointError(f'{path}: {len(conversion.unknown)} weights have no place in the network of {source!r}'
+                              f'{_examples(conversion.unknown)}, so the file is of another one.')
     return conversion.model
 
 
@@ -85,11 +91,12 @@ def convert(source: str, path: str | Path, **hints: bool | int | str) -> Convers
     from motionlab.engine.checkpoint import load_weights
     model = build_model(config)
     report = load_weights(model, {ours: tensor for ours, (_, tensor) in renamed.items()}, path)
-    matched = [renamed[ours][0] for ours in report.matched]
-    taken = set(matched)
-    return Conversion(model, config, matched, [key for key in weights if key not in taken] + others,
+    matched = dict.fromkeys(renamed[ours][0] for ours in report.matched)
+    left = [key for key in weights if key not in matched]
+    return Conversion(model, config, list(matched), left + others,
                       [key for key in report.missing if not key.endswith('.num_batches_tracked')
-                       and not key.startswith('codec.')])
+                       and not key.startswith('codec.')],
+                      [key for key in left if not key.startswith(row.apart)])
 
 
 def save_conversion(conversion: Conversion, path: str | Path) -> None:

@@ -125,8 +125,11 @@ def test_sizes_are_inferred_and_hints_say_the_rest(tmp_path):
     assert net.codec.channels == ('x', 'y', 'd')
     eight = load_pretrained('auglift-poseformer', tmp_path / 'file.pth')
     assert eight.codec.channels == ('x', 'y', 'c') and eight.backbone.temporal[0].attention.num_heads == 8
-    with pytest.raises(ConfigError, match='num_heads=3'):
-        load_pretrained('auglift-poseformer', tmp_path / 'file.pth', num_heads=3)
+    for heads in (3, 0):
+        with pytest.raises(ConfigError, match=f'num_heads={heads}'):
+            load_pretrained('auglift-poseformer', tmp_path / 'file.pth', num_heads=heads)
+    torch.save({'model_pos': _auglift(3).state_dict()}, tmp_path / 'other.pth')
+    assert load_pretrained('auglift-poseformer', tmp_path / 'other.pth', num_heads=2).codec.in_channels == 3
 
 
 @pytest.mark.parametrize('source', ['poseformer', 'auglift-poseformer'])
@@ -144,6 +147,31 @@ def test_files_that_do_not_fit_are_refused(shared_dir, tmp_path, source, change,
     torch.save(change(dict(state)), tmp_path / 'odd.pth')
     with pytest.raises(CheckpointError, match=rf'(?s)odd\.pth.*{message}'):
         load_pretrained(source, tmp_path / 'odd.pth', num_heads=_HEADS)
+
+
+def test_options_of_the_original(shared_dir, tmp_path):
+    reference = _original(shared_dir)
+    state, heads, x = reference['state_dict'], reference['config']['num_heads'], reference['input']
+
+    def answer(weights):
+        torch.save(weights, tmp_path / 'file.pth')
+        return load_pretrained('poseformer', tmp_path / 'file.pth', num_heads=heads)(x)
+
+    with torch.no_grad():
+        silent = {key: torch.zeros_like(value) if key.endswith('qkv.bias') else value for key, value in state.items()}
+        without = {key: value for key, value in state.items() if not key.endswith('qkv.bias')}
+        torch.testing.assert_close(answer(without), answer(silent), atol=0, rtol=0)
+        # A ratio of 1.3: both hidden layers are rounded down on their own, here to 1.28 and 1.299 times their width.
+        cut = {key: value[:int(1.3 * value.shape[1])] if key.endswith('fc1.weight') else value
+               for key, value in state.items()}
+        hidden = {key.removesuffix('fc1.weight'): len(value) for key, value in cut.items()
+                  if key.endswith('fc1.weight')}
+        cut.update({f'{name}fc1.bias': state[f'{name}fc1.bias'][:size] for name, size in hidden.items()})
+        cut.update({f'{name}fc2.weight': state[f'{name}fc2.weight'][:, :size] for name, size in hidden.items()})
+        nulled = {key: value.clone() for key, value in state.items()}
+        for name, size in hidden.items():
+            nulled[f'{name}fc2.weight'][:, size:] = 0
+        torch.testing.assert_close(answer(cut), answer(nulled), atol=1e-6, rtol=0)
 
 
 def test_one_form_is_not_taken_for_the_other(shared_dir, tmp_path):

@@ -68,24 +68,57 @@ def test_every_published_key_is_matched(shared_dir, tmp_path, case):
         assert not model.codec.rule.signed_confidence                # AugLift's own rule for this network
 
 
-def test_mmpose_names_give_the_same_network(tmp_path):
-    state = _original(kernels=(3, 3, 5))
-    _published(tmp_path / 'a.bin', state)
-
+def _mmpose(state: dict[str, torch.Tensor], head: str = 'head') -> dict[str, torch.Tensor]:
+    """The same weights under mmpose's names."""
     def renamed(key: str) -> str:
         if key.startswith('shrink.'):
-            return key.replace('shrink.', 'head.conv.')
+            return key.replace('shrink.', f'{head}.conv.')
         kind = 'conv' if '_conv.' in key else 'bn'
         if key.startswith('expand'):
             return f"backbone.expand_conv.{kind}.{key.split('.', 1)[1]}"
         _, number, rest = key.split('.')
         return f'backbone.tcn_blocks.{int(number) // 2}.conv{int(number) % 2 + 1}.0.{kind}.{rest}'
 
-    torch.save({'state_dict': {renamed(key): value for key, value in state.items()}}, tmp_path / 'b.pth')
+    return {renamed(key): value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(('head', 'others'), [('head', {}), ('keypoint_head', {'traj_head.conv.bias': torch.ones(3)})],
+                         ids=['1.x', '0.x semi-supervised'])
+def test_mmpose_names_give_the_same_network(tmp_path, head, others):
+    state = _original(kernels=(3, 3, 5))
+    _published(tmp_path / 'a.bin', state)
+    torch.save({'state_dict': {**_mmpose(state, head), **others}}, tmp_path / 'b.pth')
     x = torch.randn(2, 50, 17, 2)
     with torch.no_grad():
         theirs = load_pretrained('videopose3d', tmp_path / 'a.bin')(x)
         torch.testing.assert_close(load_pretrained('mmpose-tcn', tmp_path / 'b.pth')(x), theirs, atol=0, rtol=0)
+    torch.save(state, tmp_path / 'theirs.pth')                # by another rule encoded: not to be mixed up
+    with pytest.raises(CheckpointError, match='no key matches'):
+        load_pretrained('mmpose-tcn', tmp_path / 'theirs.pth')
+
+
+@pytest.mark.parametrize(('channels', 'last'), [(6, 'dmax'), (10, 'y_dmax')])
+@pytest.mark.parametrize('source', ['videopose3d', 'mmpose-tcn'])
+def test_temporal_networks_with_depth_ranges(tmp_path, source, channels, last):
+    state = _original(in_channels=channels, kernels=(3,))
+    state['shrink.weight'] /= 10                              # answers of the size of a person
+    torch.save({'state_dict': _mmpose(state) if source == 'mmpose-tcn' else state}, tmp_path / 'file.pth')
+    net = load_pretrained(source, tmp_path / 'file.pth')
+    assert len(net.codec.channels) == channels and net.codec.channels[-1] == last
+    x = torch.randn(2, 5, 17, channels)
+    features = torch.nn.functional.conv1d(x.flatten(2).transpose(1, 2), state['expand_conv.weight'])
+    norm = [state[f'expand_bn.{name}'] for name in ('running_mean', 'running_var', 'weight', 'bias')]
+    features = torch.nn.functional.batch_norm(features, *norm).relu()
+    expected = torch.nn.functional.conv1d(features, state['shrink.weight'], state['shrink.bias'])
+    with torch.no_grad():
+        torch.testing.assert_close(net(x).flatten(2).transpose(1, 2), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_weights_without_a_place_are_refused(tmp_path):
+    path = _published(tmp_path / 'odd.bin', {**_original(), 'attention.weight': torch.ones(1)})
+    with pytest.raises(CheckpointError, match=r'odd\.bin: 1 weights have no place .*attention\.weight'):
+        load_pretrained('videopose3d', path)
+    assert convert('videopose3d', path).unknown == ['attention.weight']
 
 
 @pytest.mark.parametrize('wrap', [
@@ -129,7 +162,7 @@ def test_the_report_counts_everything(tmp_path):
     ({}, 'holds no tensors'),
     ({**_original(), 'layers_conv.1.weight': torch.ones(8, 9, 1)}, r'layers_conv|pointwise.*\(8, 9, 1\).*\(8, 8, 1\)'),
     ({**_original(), 'shrink.weight': torch.ones(60, 8, 1)}, '60 outputs'),
-    ({**_original(), 'expand_conv.weight': torch.ones(8, 170, 3)}, '170 inputs')])
+    ({**_original(), 'expand_conv.weight': torch.ones(8, 85, 3)}, '85 inputs')])
 def test_files_that_do_not_fit_name_file_and_reason(tmp_path, state, message):
     path = _published(tmp_path / 'odd.bin', state)
     with pytest.raises(CheckpointError, match=rf'(?s)odd\.bin.*({message})'):

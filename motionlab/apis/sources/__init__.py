@@ -25,11 +25,13 @@ class Source:
     Args:
         function: ``module:function`` under ``motionlab.apis.sources``, imported when asked for.
         containers: Entries of a file that may hold the weights, best first; otherwise the file itself does.
+        apart: Starts of the keys of other parts that a file may hold beside the network.
         prefix: What data-parallel wrappers may have put before every key.
     """
 
     function: str
-    containers: tuple[str, ...]
+    containers: tuple[str, ...] = ('model_pos', 'state_dict')
+    apart: tuple[str, ...] = ()
     prefix: str = 'module.'
 
     def load(self) -> Callable:
@@ -38,10 +40,11 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    'videopose3d': Source('videopose3d:convert', containers=('model_pos', 'state_dict')),
-    'mmpose-tcn': Source('videopose3d:convert_mmpose', containers=('state_dict',)),
-    'poseformer': Source('poseformer:convert', containers=('model_pos', 'state_dict')),
-    'auglift-poseformer': Source('poseformer:convert_auglift', containers=('state_dict',)),
+    'videopose3d': Source('videopose3d:convert'),
+    # Semi-supervised training has a second network, of the root's trajectory.
+    'mmpose-tcn': Source('videopose3d:convert_mmpose', apart=('data_preprocessor.', 'traj_')),
+    'poseformer': Source('poseformer:convert'),
+    'auglift-poseformer': Source('poseformer:convert_auglift', apart=('data_preprocessor.',)),
 }
 
 

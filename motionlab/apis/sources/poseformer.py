@@ -5,6 +5,7 @@ import re
 from torch import Tensor
 
 from motionlab.apis.sources import Renamed, need
+from motionlab.apis.sources.lifting_codec import BASE_CHANNELS, codec_config
 from motionlab.utils import CheckpointError
 
 _ORIGINAL = {
@@ -31,8 +32,6 @@ _AUGLIFT_PARTS = {'self_attn.in_proj_': 'attention.qkv', 'self_attn.out_proj': '
                   'linear2': 'fc2'}
 _AUGLIFT_FEATURES = ('img_proj', 'depth_proj')
 
-_DEPTH_STATS = {6: 'range', 10: 'spatial'}
-
 
 def convert(weights: dict[str, Tensor], *, num_heads: int = 8, causal: bool = False,
             third_is_depth: bool = False) -> tuple[dict, Renamed]:
@@ -49,14 +48,18 @@ def convert(weights: dict[str, Tensor], *, num_heads: int = 8, causal: bool = Fa
     """
     embed = need(weights, 'Spatial_patch_to_embedding.weight')
     joints, last = need(weights, 'Spatial_pos_embed'), need(weights, 'head.1.weight')
-    hidden = need(weights, 'Spatial_blocks.0.mlp.fc1.weight')
+    hidden = [need(weights, f'{stack}.0.mlp.fc1.weight') for stack in _ORIGINAL_STACKS]
     codec = _codec(embed.shape[1], joints.shape[-2], last.shape[0], third_is_depth)
     backbone = dict(norm='pre', num_frames=need(weights, 'Temporal_pos_embed').shape[-2], embed_dim=embed.shape[0],
                     spatial_depth=_count(weights, r'Spatial_blocks\.(\d+)\.norm1\.weight'),
                     temporal_depth=_count(weights, r'blocks\.(\d+)\.norm1\.weight'),
-                    mlp_ratio=hidden.shape[0] / embed.shape[0])
+                    mlp_ratio=_mlp_ratio(*hidden))
     config = _config(codec, backbone, num_heads, causal, head_norm=True)
-    return config, _rename(weights, _original_name)
+    renamed = _rename(weights, _original_name)
+    if not any(key.endswith('.attn.qkv.bias') for key in weights):  # An option of the original.
+        renamed.update({f'{ours.removesuffix("weight")}bias': (key, tensor.new_zeros(len(tensor)))
+                        for ours, (key, tensor) in renamed.items() if key.endswith('.attn.qkv.weight')})
+    return config, renamed
 
 
 def convert_auglift(weights: dict[str, Tensor], *, num_heads: int = 8, causal: bool = False,
@@ -69,7 +72,8 @@ def convert_auglift(weights: dict[str, Tensor], *, num_heads: int = 8, causal: b
     spatial = 'backbone.spatial_encoder.'
     embed = need(weights, f'{spatial}embed_in.weight')
     joints, last = need(weights, f'{spatial}pos_embed'), need(weights, 'head.fc.weight')
-    hidden = need(weights, f'{spatial}blocks.0.core.linear1.weight')
+    hidden = [need(weights, f'backbone.{stack}_encoder.blocks.0.core.linear1.weight')
+              for stack in ('spatial', 'temporal')]
     blocks = {name: weights[f'{spatial}{name}.weight'] for name in _AUGLIFT_FEATURES
               if f'{spatial}{name}.weight' in weights}
     projected = {block.shape[0] for block in blocks.values()}
@@ -82,7 +86,7 @@ def convert_auglift(weights: dict[str, Tensor], *, num_heads: int = 8, causal: b
                     embed_dim=embed.shape[0],
                     spatial_depth=_count(weights, r'backbone\.spatial_encoder\.blocks\.(\d+)\.core\.norm1\.weight'),
                     temporal_depth=_count(weights, r'backbone\.temporal_encoder\.blocks\.(\d+)\.core\.norm1\.weight'),
-                    mlp_ratio=hidden.shape[0] / embed.shape[0])
+                    mlp_ratio=_mlp_ratio(*hidden))
     codec['preset'] = 'poseformer'
     if blocks:
         backbone['feature_proj_dim'] = projected.pop()
@@ -93,18 +97,17 @@ def convert_auglift(weights: dict[str, Tensor], *, num_heads: int = 8, causal: b
 
 
 def _codec(channels: int, joints: int, outputs: int, third_is_depth: bool) -> dict:
-    if channels not in (2, 3, 4, *_DEPTH_STATS):
-        raise CheckpointError(f'the embedding has {channels} base channels a joint: expected 2, 3, 4, 6 or 10.')
-    if outputs not in (3 * joints, 3 * joints - 3):
-        raise CheckpointError(f'the head has {outputs} outputs for {joints} joints: expected 3 a joint, or one joint '
-                              'fewer (no root).')
-    codec = dict(type='ImagePoseLifting', num_input_channels=channels, num_joints=joints,
-                 remove_root=outputs < 3 * joints)
-    if channels == 3:
-        codec.update(use_depth=third_is_depth, use_confidence=not third_is_depth)
-    if channels in _DEPTH_STATS:
-        codec['depth_stats'] = _DEPTH_STATS[channels]
-    return codec
+    if channels not in BASE_CHANNELS:
+        raise CheckpointError(f'the embedding has {channels} base channels a joint: expected one of {BASE_CHANNELS}.')
+    return codec_config(channels, joints, outputs, third_is_depth)
+
+
+def _mlp_ratio(spatial: Tensor, temporal: Tensor) -> float:
+    """The ratio that gives both hidden layers, weights (hidden, width), their sizes; the originals round down."""
+    ratio = spatial.shape[0] / spatial.shape[1]
+    if temporal.shape[0] == ratio * temporal.shape[1]:
+        return ratio
+    return (temporal.shape[0] + 0.5) / temporal.shape[1]
 
 
 def _config(codec: dict, backbone: dict, num_heads: int, causal: bool, head_norm: bool = False) -> dict:

@@ -5,12 +5,13 @@ import re
 from torch import Tensor
 
 from motionlab.apis.sources import Renamed, need
+from motionlab.apis.sources.lifting_codec import BASE_CHANNELS, codec_config
 from motionlab.utils import CheckpointError
 
 _MMPOSE_NAMES = (
     (re.compile(r'^backbone\.expand_conv\.conv\.'), 'expand_conv.'),
     (re.compile(r'^backbone\.expand_conv\.bn\.'), 'expand_bn.'),
-    (re.compile(r'^head\.conv\.'), 'shrink.'),
+    (re.compile(r'^(?:keypoint_)?head\.conv\.'), 'shrink.'),  # keypoint_head before 1.0.
 )
 _MMPOSE_BLOCK = re.compile(r'^backbone\.tcn_blocks\.(\d+)\.conv([12])\.0\.(conv|bn)\.')
 
@@ -30,20 +31,14 @@ def convert(weights: dict[str, Tensor], *, causal: bool = False, num_joints: int
     """
     first, last = (need(weights, key) for key in ('expand_conv.weight', 'shrink.weight'))
     in_channels, rest = divmod(first.shape[1], num_joints)
-    if rest or in_channels not in (2, 3, 4):
-        raise CheckpointError(f'expand_conv.weight has {first.shape[1]} inputs: expected 2, 3 or 4 times '
-                              f'num_joints={num_joints}. Give the right num_joints.')
-    num_outputs = last.shape[0] // 3
-    if num_outputs not in (num_joints, num_joints - 1):
-        raise CheckpointError(f'shrink.weight has {last.shape[0]} outputs: expected 3 times num_joints={num_joints}, '
-                              'or one joint fewer (no root). Give the right num_joints.')
+    if rest or in_channels not in BASE_CHANNELS:
+        raise CheckpointError(f'the first layer has {first.shape[1]} inputs: expected num_joints={num_joints} times '
+                              f'one of {BASE_CHANNELS}. Give the right num_joints.')
     blocks = sum(re.fullmatch(r'layers_conv\.\d+\.weight', key) is not None for key in weights) // 2
     kernels = [first.shape[2], *(need(weights, f'layers_conv.{2 * i}.weight').shape[2] for i in range(blocks))]
     config = dict(
         type='PoseLifter',
-        codec=dict(type='ImagePoseLifting', num_input_channels=in_channels, remove_root=num_outputs < num_joints,
-                   use_confidence=in_channels == 4 or (in_channels == 3 and not third_is_depth),
-                   num_joints=num_joints),
+        codec=codec_config(in_channels, num_joints, last.shape[0], third_is_depth),
         backbone=dict(type='TCN', num_joints=num_joints, channels=first.shape[0], kernel_sizes=tuple(kernels),
                       causal=causal),
         head=dict(type='PoseRegressionHead'))
@@ -62,7 +57,9 @@ def convert_mmpose(weights: dict[str, Tensor], *, causal: bool = False, num_join
 
     Arguments and errors as for :func:`convert`.
     """
-    original = {_mmpose_to_original(key): key for key in weights}
+    need(weights, 'backbone.expand_conv.conv.weight')
+    # Whatever is not mmpose's is not looked at: VideoPose3D's own files are encoded by another rule.
+    original = {name: key for key in weights if (name := _mmpose_to_original(key)) != key}
     config, renamed = convert({name: weights[key] for name, key in original.items()}, causal=causal,
                               num_joints=num_joints, third_is_depth=third_is_depth)
     config['codec']['preset'] = 'tcn'
