@@ -1,5 +1,6 @@
 """From a lifter of few input channels to one of more that still gives the same answers."""
 
+import reprlib
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -28,7 +29,8 @@ def widen_inputs(narrow: 'PoseLifter', config: dict) -> Conversion:
         (``missing``: projections of feature blocks, statistics of the codec).
 
     Raises:
-        ConfigError: the wide codec lacks a channel of the narrow one, or encodes it by another rule.
+        ConfigError: the wide codec lacks a channel of the narrow one, encodes it by another rule, or means something
+            else by x, y or targets.
         CheckpointError: the networks differ in more than their input channels.
     """
     wide = build_model(config)
@@ -44,6 +46,8 @@ def widen_inputs(narrow: 'PoseLifter', config: dict) -> Conversion:
             unfit.append(f'{name} is {tuple(theirs[name].shape)} and {tuple(ours[name].shape)}')
     if unfit:
         raise CheckpointError(f'the networks differ in more than their input channels: {"; ".join(unfit)}.')
+    if any(name.startswith('codec.') for name in ours.keys() - theirs.keys()):
+        weights.pop('codec.statistics.fitted', None)  # Some are still to be taken: the codec must be fitted again.
     wide.load_state_dict(weights, strict=False)
     return Conversion(wide, config, list(weights), [], [name for name in ours if name not in weights])
 
@@ -56,6 +60,22 @@ def _check_channels(narrow, wide) -> None:
     if len(narrow.channels) > 2 and narrow.rule != wide.rule:
         raise ConfigError(f'the codecs encode {expected} differently: found {wide.rule}, expected {narrow.rule}. Give '
                           'both the same preset, depth_ref and depth_clip.')
+    for (name, found), expected in zip(_conventions(wide).items(), _conventions(narrow).values()):
+        if found != expected:
+            raise ConfigError(f'the codecs differ in more than their channels: found {name}={reprlib.repr(found)}, '
+                              f'expected {reprlib.repr(expected)}. Give both the same.')
+
+
+def _conventions(codec) -> dict:
+    """What x, y and targets mean to a codec, besides the rule of the other channels."""
+    same = {name: getattr(codec, name) for name in ('scale_norm', 'zero_center', 'root_index', 'num_joints')}
+    if codec.scale_norm == 'root_depth':
+        same['scale_norm'] = f'root_depth over {codec.depth_ref_m} m'
+    for name in ('keypoints', 'target'):
+        moments = getattr(codec, f'{name}_moments')
+        for moment in ('mean', 'std'):
+            same[f'{name}_{moment}'] = None if moments is None else getattr(moments, moment).tolist()
+    return same
 
 
 def _columns(lifter: 'PoseLifter') -> list[str]:

@@ -58,11 +58,23 @@ def test_the_report_says_what_is_new():
     assert 'head.fc.bias' in conversion.matched and conversion.model.codec.needs_fit
 
 
+def test_new_features_are_not_taken_for_measured_ones():
+    narrow = _lifter(dict(scale_norm='box'))
+    narrow.codec.statistics.fit({}, torch.tensor([0.4]))
+    assert not widen_inputs(narrow, _config(dict(num_input_channels=4, scale_norm='box'))).model.codec.needs_fit
+    assert widen_inputs(narrow, _config(dict(scale_norm='box', **_FEATURES))).model.codec.needs_fit
+
+
 @pytest.mark.parametrize(('narrow', 'wide', 'message'), [
     (dict(use_confidence=True), dict(use_depth=True), 'x, y, d, expected x, y, c'),
     (dict(num_input_channels=4), dict(num_input_channels=4, preset='tcn'), 'same preset'),
     (dict(use_confidence=True), dict(num_input_channels=4, preset='tcn'), 'differently'),
-    (dict(num_input_channels=2, **_FEATURES), dict(num_input_channels=4), '5 features, 3 features')])
+    (dict(num_input_channels=2, **_FEATURES), dict(num_input_channels=4), '5 features, 3 features'),
+    (_XY, dict(num_input_channels=4, scale_norm='box'), "scale_norm='box', expected None"),
+    (dict(scale_norm='root_depth'), dict(num_input_channels=4, scale_norm='root_depth', depth_ref_m=5.0), '5.0 m'),
+    (_XY, dict(num_input_channels=4, root_index=[1, 4]), r'root_index=\[1, 4\], expected \[0\]'),
+    (_XY, dict(num_input_channels=4, zero_center=False), 'zero_center'),
+    (_XY, dict(num_input_channels=4, target_mean=torch.zeros(17, 3), target_std=torch.ones(17, 3)), 'target_mean')])
 def test_channels_must_stay_and_mean_the_same(narrow, wide, message):
     with pytest.raises(ConfigError, match=message):
         widen_inputs(_lifter(narrow), _config(wide))
