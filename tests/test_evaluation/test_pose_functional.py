@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import roma
 import torch
+from scipy.spatial.transform import Rotation
 
 from motionlab.evaluation.functional import pose
 
@@ -72,6 +73,15 @@ def test_procrustes_undoes_a_similarity_but_no_reflection():
     distances = torch.cdist(aligned, aligned) / torch.cdist(mirrored, mirrored).clamp(min=1e-9)
     assert pose.joint_errors(aligned, target).mean() > 0.05
     assert distances[0][~torch.eye(17, dtype=torch.bool)].std() < 1e-9       # still a similarity
+
+
+def test_procrustes_of_mirrored_poses_is_the_best_rotation():
+    pred, target = (x.double() - x.double().mean(dim=1, keepdim=True) for x in _poses())
+    pred = pred * torch.tensor([-1.0, 1, 1])
+    aligned, _ = pose.procrustes_aligned(pred, target)
+    for found, p, g in zip(aligned, pred, target):
+        turned = torch.from_numpy(Rotation.align_vectors(g.numpy(), p.numpy())[0].apply(p.numpy()))
+        torch.testing.assert_close(found, (turned * g).sum() / p.square().sum() * turned, atol=1e-6, rtol=0)
 
 
 def test_a_pose_that_is_a_point_counts_unaligned():
