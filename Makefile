@@ -18,6 +18,8 @@ $(VENV)/.installed: requirements/runtime.txt requirements/dev.txt setup.py pypro
 	  echo 'OpenCV cannot open a display library here: using its headless build.'; \
 	  $(BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps \
 	    "opencv-python-headless==$$($(BIN)/pip show opencv-python | sed -n 's/^Version: //p')"; }
+# yapf, which MMEngine imports, writes its grammar on first use: two processes at once would read half a file.
+	@$(BIN)/python -c 'import mmengine'
 	@touch $@
 
 demo: install
