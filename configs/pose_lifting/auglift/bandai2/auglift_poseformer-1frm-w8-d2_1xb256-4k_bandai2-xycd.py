@@ -1,5 +1,5 @@
 # One frame instead of 27, larger batches and more iterations.
-_base_ = ['./auglift_poseformer-27frm-w8-d2_1xb128-600_bandai2-xycd.py']
+_base_ = ['./auglift_poseformer-27frm-w8-d2_1xb128-500_bandai2-xycd.py']
 
 model = dict(backbone=dict(num_frames=1))
 train_dataloader = dict(batch_size=256, dataset=dict(seq_len=1))

@@ -1,4 +1,4 @@
-# A quarter of the published width, half its depth and perceptrons, 600 iterations: for comparing inputs on a CPU.
+# A quarter of the published width, half its depth and perceptrons, 500 iterations: for comparing inputs on a CPU.
 _base_ = [
     '../../../_base_/lifting_runtime.py',
     '../../../_base_/datasets/lifting_mocap_stride8.py',
@@ -8,11 +8,11 @@ _base_ = [
 model = dict(backbone=dict(embed_dim=8, num_heads=2, spatial_depth=2, temporal_depth=2, mlp_ratio=2))
 train_dataloader = dict(batch_size=128)
 
-train_cfg = dict(type='IterLoop', max_iters=600, val_interval=600)
+train_cfg = dict(type='IterLoop', max_iters=500, val_interval=500)
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=600, T_max=550)]
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=500, T_max=450)]
 auto_scale_lr = dict(enable=False, base_batch_size=128)
 
-default_hooks = dict(checkpoint=dict(interval=300, by_epoch=False))
+default_hooks = dict(checkpoint=dict(interval=250, by_epoch=False))
