@@ -27,3 +27,13 @@ def _default_scope():
     name = f'test-{os.getpid()}'
     if not DefaultScope.check_instance_created(name):
         DefaultScope.get_instance(name, scope_name='motionlab')
+
+
+@pytest.fixture(autouse=True)
+def _same_environment():
+    """A launcher writes RANK and its like into the environment; the next test must not take itself for a rank."""
+    before = {key: value for key, value in os.environ.items() if key != 'PYTEST_CURRENT_TEST'}
+    yield
+    for key in os.environ.keys() - before.keys() - {'PYTEST_CURRENT_TEST'}:
+        del os.environ[key]
+    os.environ.update(before)
