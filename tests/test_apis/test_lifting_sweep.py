@@ -13,7 +13,7 @@ from tests.test_tools.three_sets import write_three_set_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'pose_lifting' / 'auglift'
 CHANNELS = {'xy': 2, 'xyc': 3, 'xyd': 3, 'xycd': 4, 'uadd6': 6, 'uadd10': 10}
-POSEFORMER = str(CONFIGS / 'bandai2' / 'auglift_poseformer-27frm-w8-d2_1xb32-3k_bandai2-xycd.py')
+POSEFORMER = str(CONFIGS / 'bandai2' / 'auglift_poseformer-27frm-w8-d2_1xb32-4k_bandai2-xycd.py')
 
 
 @pytest.fixture(scope='module')

@@ -1,4 +1,4 @@
-_base_ = ['./auglift_poseformer-27frm-w8-d2_1xb32-3k_bandai2-xycd.py']
+_base_ = ['./auglift_poseformer-27frm-w8-d2_1xb32-4k_bandai2-xycd.py']
 
 model = dict(codec=dict(depth_stats='range'))
 train_dataloader = dict(dataset=dict(depth_stats='range'))

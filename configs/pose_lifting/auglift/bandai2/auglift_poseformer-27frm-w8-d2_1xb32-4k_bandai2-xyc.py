@@ -1,0 +1,3 @@
+_base_ = ['./auglift_poseformer-27frm-w8-d2_1xb32-4k_bandai2-xycd.py']
+
+model = dict(codec=dict(use_depth=False))
