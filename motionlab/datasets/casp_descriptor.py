@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from motionlab.body.skeletons import H36M_17
-from motionlab.datasets.depth_statistics import QUANTILES, R_MAX_PX, R_MIN_PX, order_statistics, usable_depth
+from motionlab.datasets.depth_statistics import QUANTILES, R_MAX_PX, R_MIN_PX, order_statistics, sampling_centres
 
 _GAIN, _DOUBT, _POWER = 0.04, 3.0, 1.5  # k, beta, gamma of the published code.
 _DRAWS = 100
@@ -98,14 +98,8 @@ def casp_descriptor(depth_m: np.ndarray, keypoints_px: np.ndarray, radius_px: np
     Raises:
         ValueError: shapes do not belong together.
     """
-    frames, height, width = depth_m.shape
-    joints = radius_px.shape[1]
-    if keypoints_px.shape != (frames, joints, 2) or radius_px.shape != (frames, joints):
-        raise ValueError(f'casp_descriptor: found maps {depth_m.shape}, keypoints {keypoints_px.shape} and radii '
-                         f'{radius_px.shape}, expected (F, H, W), (F, K, 2), (F, K)')
-    usable = usable_depth(depth_m)
-    known = np.isfinite(keypoints_px).all(-1)  # (F, K)
-    centre = np.clip(np.nan_to_num(keypoints_px), 0, [width - 1, height - 1])  # (F, K, 2)
+    usable, known, centre = sampling_centres(depth_m, keypoints_px, radius_px)
+    (frames, joints), (height, width) = known.shape, depth_m.shape[1:]
     unit = generator.uniform(-1, 1, (frames, joints, _DRAWS, 2))
     pixel = np.trunc(centre[:, :, None] + radius_px[..., None, None] * unit).astype(np.int64)  # (F, K, 100, 2)
     drawn = (unit ** 2).sum(-1) <= 1

@@ -59,6 +59,24 @@ def confidence_radius(confidence: np.ndarray, r_min: float = R_MIN_PX, r_max: fl
     return r_min + (1 - clipped) * (r_max - r_min)
 
 
+def sampling_centres(depth_m: np.ndarray, keypoints_px: np.ndarray,
+                     radius_px: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is read where: for maps (F, H, W), joints (F, K, 2) and radii (F, K) in their pixels.
+
+    Returns:
+        :func:`usable_depth` of the maps, (F, K) whether the joint is finite, (F, K, 2) the map's point nearest to it.
+
+    Raises:
+        ValueError: shapes do not belong together.
+    """
+    frames, height, width = depth_m.shape
+    if radius_px.ndim != 2 or len(radius_px) != frames or keypoints_px.shape != (*radius_px.shape, 2):
+        raise ValueError(f'joint depth: found maps {depth_m.shape}, keypoints {keypoints_px.shape} and radii '
+                         f'{radius_px.shape}, expected (F, H, W), (F, K, 2), (F, K)')
+    centre = np.clip(np.nan_to_num(keypoints_px), 0, [width - 1, height - 1])
+    return usable_depth(depth_m), np.isfinite(keypoints_px).all(-1), centre
+
+
 def depth_statistics(depth_m: np.ndarray, keypoints_px: np.ndarray, radius_px: np.ndarray) -> DepthStatistics:
     """Statistics of the depth map in a disk around every joint.
 
@@ -77,14 +95,9 @@ def depth_statistics(depth_m: np.ndarray, keypoints_px: np.ndarray, radius_px: n
     Raises:
         ValueError: shapes do not belong together.
     """
-    frames, height, width = depth_m.shape
-    joints = radius_px.shape[1]
-    if keypoints_px.shape != (frames, joints, 2) or radius_px.shape != (frames, joints):
-        raise ValueError(f'depth_statistics: found maps {depth_m.shape}, keypoints {keypoints_px.shape} and radii '
-                         f'{radius_px.shape}, expected (F, H, W), (F, K, 2), (F, K)')
-    usable = usable_depth(depth_m)
-    known = np.isfinite(keypoints_px).all(-1).ravel()  # (F*K,)
-    centre = np.clip(np.nan_to_num(keypoints_px), 0, [width - 1, height - 1]).reshape(-1, 2)  # (F*K, 2)
+    usable, known, centre = sampling_centres(depth_m, keypoints_px, radius_px)
+    frames, joints = known.shape
+    known, centre = known.ravel(), centre.reshape(-1, 2)  # (F*K,), (F*K, 2)
     radius = np.where(known, radius_px.ravel(), 0).astype(np.float64)
     nearest = np.floor(centre + 0.5).astype(np.int64)
     row_of_map = np.repeat(np.arange(frames), joints)
