@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,15 @@ def shared_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f'{path} is absent: set MOTIONLAB_SHARED to the folder with data/ and reference/')
     return path
+
+
+def read_recorded(shared_dir: Path, name: str) -> dict[str, np.ndarray]:
+    """Arrays of ``reference/<name>.npz``; skips the test where the file is absent."""
+    path = shared_dir / f'reference/{name}.npz'
+    if not path.is_file():
+        pytest.skip(f'{path} is absent')
+    with np.load(path, allow_pickle=False) as data:
+        return {key: data[key] for key in data}
 
 
 @pytest.fixture(autouse=True)

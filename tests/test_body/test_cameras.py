@@ -13,17 +13,15 @@ from motionlab.body.cameras import (
     undistort,
     world_to_camera,
 )
+from tests.conftest import read_recorded
 
 NAMES = ['S1_54138969', 'S1_55011271', 'S9_58860488', 'S11_60457274']
 
 
 @pytest.fixture(scope='module')
 def reference(shared_dir):
-    path = shared_dir / 'reference/auglift/h36m_cameras.npz'
-    if not path.is_file():
-        pytest.skip(f'{path} is absent')
-    with np.load(path, allow_pickle=False) as data:
-        return {key: torch.as_tensor(data[key]).double() for key in data}
+    recorded = read_recorded(shared_dir, 'auglift/h36m_cameras')
+    return {key: torch.as_tensor(value).double() for key, value in recorded.items()}
 
 
 def h36m_camera(reference, name) -> Camera:

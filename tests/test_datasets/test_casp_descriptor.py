@@ -11,15 +11,12 @@ from motionlab.datasets.casp_descriptor import (
     torso_length,
 )
 from motionlab.datasets.depth_statistics import depth_descriptor
+from tests.conftest import read_recorded
 
 
 @pytest.fixture(scope='module')
 def reference(shared_dir):
-    path = shared_dir / 'reference/auglift/auglift_preprocess.npz'
-    if not path.is_file():
-        pytest.skip(f'{path} is absent')
-    with np.load(path, allow_pickle=False) as data:
-        return {key: data[key] for key in data}
+    return read_recorded(shared_dir, 'auglift/auglift_preprocess')
 
 
 @pytest.fixture

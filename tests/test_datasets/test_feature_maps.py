@@ -4,15 +4,12 @@ import numpy as np
 import pytest
 
 from motionlab.datasets.feature_maps import SAMPLING_MODES, sample_features, sample_grid
+from tests.conftest import read_recorded
 
 
 @pytest.fixture(scope='module')
 def reference(shared_dir):
-    path = shared_dir / 'reference/auglift/auglift_preprocess.npz'
-    if not path.is_file():
-        pytest.skip(f'{path} is absent')
-    with np.load(path, allow_pickle=False) as data:
-        return {key: data[key] for key in data}
+    return read_recorded(shared_dir, 'auglift/auglift_preprocess')
 
 
 @pytest.mark.parametrize('mode', SAMPLING_MODES)
