@@ -21,6 +21,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from motionlab.utils import CheckpointError
+from motionlab.utils.tensor_file import is_whole_zip
 
 LAST_CHECKPOINT = 'last_checkpoint'
 BEST_MODEL = 'best_model.pth'
@@ -101,7 +102,7 @@ def load_checkpoint_file(path: str | Path) -> dict:
         raise CheckpointError(f'{path}: no such checkpoint file.')
     if path.suffix == '.safetensors':
         return {'state_dict': _load_safetensors(path)}
-    if zipfile.is_zipfile(path) and not _is_whole(path):  # torch.load does not look at the checksums.
+    if zipfile.is_zipfile(path) and not is_whole_zip(path):  # torch.load does not look at the checksums.
         raise _damaged(path)
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
@@ -138,9 +139,9 @@ def find_latest_checkpoint(work_dir: str | Path) -> Path | None:
     names = {path.name for path in work_dir.glob('*.pth') if _RESUMABLE.fullmatch(path.name)}
     pointer = work_dir / LAST_CHECKPOINT
     last = Path(pointer.read_text(encoding='utf-8').strip()).name if pointer.is_file() else None
-    if last in names and _is_whole(work_dir / last):
+    if last in names and is_whole_zip(work_dir / last):
         return work_dir / last
-    damaged = [name for name in sorted(names) if not _is_whole(work_dir / name)]
+    damaged = [name for name in sorted(names) if not is_whole_zip(work_dir / name)]
     for name in damaged:
         print_log(f'{_damaged(work_dir / name)} It is passed over.', logger='current', level=30)
     whole = sorted(names.difference(damaged), key=lambda name: _iteration(work_dir / name))
@@ -223,15 +224,6 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise _damaged(path) from error
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether the archive's directory (at its end) and all checksums are right."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError):
-        return False
 
 
 def _iteration(path: Path) -> tuple[int, int]:

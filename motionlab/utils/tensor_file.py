@@ -4,6 +4,7 @@ import _compat_pickle
 import pickle
 import pickletools
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,9 @@ from safetensors.torch import load_file
 from motionlab.utils.errors import CheckpointError
 
 _LEGACY_PICKLES = 5  # Magic number, protocol version, system information, the object, storage keys.
+# What torch lets a file fill item by item.
+_FILLED = {'SETITEM': OrderedDict, 'SETITEMS': OrderedDict, 'APPEND': list, 'APPENDS': list}
+_GIVES_OWNER = {'REDUCE', 'NEWOBJ', 'BUILD', *_FILLED}  # Op codes whose result belongs to what lay deepest.
 
 
 class Inert:
@@ -34,12 +38,13 @@ def read_tensor_file(path: str | Path) -> object:
     """Load a ``.safetensors`` file or anything ``torch.save`` wrote (zip or the legacy format), on the CPU.
 
     Nothing in the file is executed. It is read with ``weights_only=True``; every class or function that torch does not
-    rebuild by itself (the random-number state in VideoPose3D's files, a pickled config, ...) becomes an
-    :class:`Inert` object.
+    rebuild by itself (the random-number state in VideoPose3D's files, the callbacks and settings in Lightning's, ...)
+    becomes an :class:`Inert` object, or a plain dict or list where the file puts items into it.
 
     Raises:
-        CheckpointError: there is no such file, it is of no such format, it is cut off, or it names a module that torch
-            refuses in any case (``os``, ``sys``, ``posix``, ``nt``).
+        CheckpointError: there is no such file, it is of no such format, it is cut off or a checksum is wrong (a zip
+            file has them, the legacy format none), or it names a module that torch refuses in any case (``os``,
+            ``sys``, ``posix``, ``nt``).
     """
     path = Path(path)
     if not path.is_file():
@@ -47,8 +52,10 @@ def read_tensor_file(path: str | Path) -> object:
     try:
         if path.suffix == '.safetensors':
             return load_file(path)
+        if zipfile.is_zipfile(path) and not is_whole_zip(path):  # torch.load does not look at the checksums.
+            raise CheckpointError('a checksum is wrong')
         # Names that torch rebuilds itself come first in its own look-up: standing in for them changes nothing.
-        stand_ins = [_stand_in(module, name) for module, name in sorted(_names_asked_for(path))]
+        stand_ins = [_stand_in(*name, filled) for name, filled in sorted(_names_asked_for(path).items())]
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # Files that are cut off, or none of this, end in a dozen different types.
@@ -63,20 +70,56 @@ def _reason(error: Exception) -> str:
     return str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
 
 
-def _stand_in(module: str, name: str) -> type[Inert]:
-    return type(name, (Inert,), {'__module__': module, '__qualname__': name})
+def is_whole_zip(path: str | Path) -> bool:
+    """Whether a zip archive's directory (at its end) and all checksums are right."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError):
+        return False
 
 
-def _names_asked_for(path: Path) -> set[tuple[str, str]]:
-    """(module, name) of every class or function in the pickles of a file, found by reading op codes only."""
-    names = set()
+def _stand_in(module: str, name: str, filled: type) -> type:
+    members = {'__module__': module, '__qualname__': name}
+    if filled is not Inert:  # torch fills nothing but plain containers.
+        members['__new__'] = lambda _cls, *_args: filled()
+    return type(name, (Inert,), members)
+
+
+def _names_asked_for(path: Path) -> dict[tuple[str, str], type]:
+    """(module, name) of every class or function in the pickles of a file -> what stands in for its objects."""
+    names: dict[tuple[str, str], type] = {}
     with _open_pickle(path) as (stream, count):
         for _ in range(count):
-            for opcode, argument, _ in pickletools.genops(stream):
-                if opcode.name == 'GLOBAL':
-                    module, name = argument.split(' ', 1)
-                    names.add(_python3_name(module, name))
+            _read_names(stream, names)
     return names
+
+
+def _read_names(stream: BinaryIO, names: dict[tuple[str, str], type]) -> None:
+    """Add the names of one pickle, found by following its op codes: nothing is built, only whose object lies where."""
+    stack: list[tuple[str, str] | None] = []
+    memo: dict[int, tuple[str, str] | None] = {}
+    marks: list[int] = []
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name == 'GLOBAL':
+            name = _python3_name(*argument.split(' ', 1))
+            names.setdefault(name, Inert)
+            stack.append(name)
+        elif opcode.name == 'MARK':
+            marks.append(len(stack))
+        elif 'PUT' in opcode.name:
+            memo[argument] = stack[-1]
+        elif 'GET' in opcode.name:
+            stack.append(memo[argument])
+        else:
+            before = opcode.stack_before
+            marked = pickletools.markobject in before
+            start = marks.pop() - before.index(pickletools.markobject) if marked else len(stack) - len(before)
+            owner = stack[start] if len(stack) > start else None
+            del stack[start:]
+            if opcode.name in _FILLED and owner is not None:
+                names[owner] = _FILLED[opcode.name]
+            stack += [owner if opcode.name in _GIVES_OWNER else None] * len(opcode.stack_after)
 
 
 @contextmanager

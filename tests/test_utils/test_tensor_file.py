@@ -58,6 +58,41 @@ def test_tensors_come_back_and_everything_else_is_inert(tmp_path, zipped):
     assert not _touched
 
 
+class _Settings(dict):
+    """As Lightning's AttributeDict: items, and attributes beside them."""
+
+
+class _Steps(list):
+    pass
+
+
+@FORMATS
+def test_objects_that_a_file_fills_item_by_item_become_plain_containers(tmp_path, zipped):
+    settings = _Settings(lr=0.1, betas=(0.9, 0.99))
+    settings.origin = 'yaml'
+    counts = collections.defaultdict(list, {3: [1, 2]})
+    content = dict(weights=torch.ones(2), hyper_parameters=settings, nested={'again': settings, 'counts': counts},
+                   steps=_Steps([1, 2]), recent=collections.deque([5, 6], maxlen=4), callbacks={_Settings: {'best': 1}})
+    torch.save(content, tmp_path / 'file.bin', _use_new_zipfile_serialization=zipped)
+    found = read_tensor_file(tmp_path / 'file.bin')
+    assert dict(found['hyper_parameters']) == dict(settings) and found['nested']['again'] is found['hyper_parameters']
+    assert type(found['hyper_parameters']) is collections.OrderedDict
+    assert found['nested']['counts'] == {3: [1, 2]} and found['steps'] == [1, 2] and found['recent'] == [5, 6]
+    (kept, state), = found['callbacks'].items()
+    assert kept is not _Settings and issubclass(kept, Inert) and state == {'best': 1}
+
+
+def test_a_changed_weight_is_found_by_the_checksum(tmp_path):
+    weights = torch.arange(64.0)
+    path = tmp_path / 'file.bin'
+    torch.save({'a': weights}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(weights.numpy().tobytes()) + 130] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r'file\.bin: .*checksum'):
+        read_tensor_file(path)
+
+
 @FORMATS
 def test_a_file_that_wants_the_shell_is_refused(tmp_path, zipped):
     mark = tmp_path / 'ran'
