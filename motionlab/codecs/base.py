@@ -29,8 +29,8 @@ class Codec(nn.Module):
         """Raw batch -> ``inputs`` and, where the batch holds targets, ``target`` and ``weight``."""
 
     @abstractmethod
-    def decode(self, output: Tensor) -> Tensor:
-        """Network output -> raw units."""
+    def decode(self, output: Tensor) -> Tensor | dict[str, Tensor]:
+        """Network output -> raw units, or several quantities in raw units by name."""
 
     @property
     def needs_fit(self) -> bool:

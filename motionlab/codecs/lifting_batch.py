@@ -6,6 +6,7 @@ are x right, y down, z forward.
 
 from torch import Tensor
 
+from motionlab.codecs.batch_keys import SAMPLE_INDEX
 from motionlab.utils import DataError
 
 KEYPOINTS_PX = 'keypoints_px'          # (B, F, K, 2) float32, image x and y in pixels
@@ -22,7 +23,6 @@ DEPTH_FEATURES = 'depth_features'      # (B, F, K, Cd) float16 or float32, depth
 TARGET_M = 'target_m'                  # (B, M, K, 3) float32, absolute joints in camera axes, metres
 TARGET_VISIBLE = 'target_visible'      # (B, M, K) bool, joints that count in losses and metrics
 TARGET_PX = 'target_px'                # (B, M, K, 2) float32, true joints in the image; only where a metric needs it
-SAMPLE_INDEX = 'sample_index'          # (B,) int64, position in the dataset
 CLIP_INDEX = 'clip_index'              # (B,) int64, which clip (subject, action, camera) of the dataset
 FRAME_INDEX = 'frame_index'            # (B, M) int64, position of the target frames within their clip
 

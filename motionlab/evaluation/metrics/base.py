@@ -8,7 +8,7 @@ from mmengine.dist import all_gather_object, broadcast_object_list, gather, get_
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
-from motionlab.codecs.lifting_batch import SAMPLE_INDEX
+from motionlab.codecs.batch_keys import SAMPLE_INDEX
 from motionlab.utils import ConfigError, DataError, MotionLabError
 
 

@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
-from motionlab.codecs.lifting_batch import SAMPLE_INDEX
+from motionlab.codecs.batch_keys import SAMPLE_INDEX
 from motionlab.evaluation.metrics.base import gather_rows
 from motionlab.registry import METRICS
 from motionlab.utils import ConfigError

@@ -2,5 +2,6 @@
 
 from motionlab.models.backbones.poseformer import PoseFormer
 from motionlab.models.backbones.tcn import TCN
+from motionlab.models.backbones.vposer import VPoser
 
-__all__ = ['TCN', 'PoseFormer']
+__all__ = ['TCN', 'PoseFormer', 'VPoser']

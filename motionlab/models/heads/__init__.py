@@ -1,5 +1,6 @@
 """Objectives: losses while training, the prediction procedure afterwards."""
 
 from motionlab.models.heads.pose_regression_head import PoseRegressionHead
+from motionlab.models.heads.variational_head import VariationalHead
 
-__all__ = ['PoseRegressionHead']
+__all__ = ['PoseRegressionHead', 'VariationalHead']
