@@ -14,12 +14,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from motionlab.utils.errors import ConfigError
+
 _STAGES = ('train', 'val', 'test')
 
 
 def derive_seed(*words: int) -> int:
     """A 64-bit seed from non-negative integers; neighbouring words give unrelated seeds."""
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+
+
+def legacy_normal(shape: Sequence[int], seed: int) -> np.ndarray:
+    """Standard normal float64 numbers of NumPy's legacy generator, as ``np.random.seed(seed)`` would give them.
+
+    The generator is private: global ones stay where they are.
+
+    Raises:
+        ConfigError: the seed is not one of 0 to 2^32 - 1.
+    """
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f'seed: found {seed}, expected an integer of 0 to {2**32 - 1}.')
+    return np.random.RandomState(seed).normal(size=tuple(shape))  # noqa: NPY002 - parity with published numbers.
 
 
 class _BatchStream:
