@@ -102,6 +102,22 @@ SMPLX_22 = Skeleton(
                  'left_shoulder', 'right_shoulder', 'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist'),
     parents=(-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19))
 
+_HANDS = {f'{side}_{finger}{i}': (f'{side}_wrist' if i == 1 else f'{side}_{finger}{i - 1}')
+          for side in (LEFT, RIGHT) for finger in ('index', 'middle', 'pinky', 'ring', 'thumb') for i in (1, 2, 3)}
+
+
+def _extended(name: str, base: Skeleton, parent_of: dict[str, str]) -> Skeleton:
+    """``base`` followed by the joints of ``parent_of``, whose values name their parents."""
+    names = (*base.joint_names, *parent_of)
+    return Skeleton(name, names, (*base.parents, *(names.index(parent) for parent in parent_of.values())))
+
+
+# The joints that SMPL-X, SMPL-H and SMPL files hold: the body's 22, then what each family adds.
+SMPLX_55 = _extended(
+    'smplx55', SMPLX_22, {'jaw': 'head', 'left_eye_smplhf': 'head', 'right_eye_smplhf': 'head'} | _HANDS)
+SMPLH_52 = _extended('smplh52', SMPLX_22, _HANDS)
+SMPL_24 = _extended('smpl24', SMPLX_22, {'left_hand': 'left_wrist', 'right_hand': 'right_wrist'})
+
 # COCO defines no tree; this one hangs everything on the nose and closes shoulders and hips with extra edges.
 COCO_17 = Skeleton(
     name='coco17',
@@ -110,14 +126,6 @@ COCO_17 = Skeleton(
                  'right_knee', 'left_ankle', 'right_ankle'),
     parents=(-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14),
     extra_edges=((5, 6), (11, 12)))
-
-SMPL_24 = Skeleton(
-    name='smpl24',
-    joint_names=('pelvis', 'left_hip', 'right_hip', 'spine1', 'left_knee', 'right_knee', 'spine2', 'left_ankle',
-                 'right_ankle', 'spine3', 'left_foot', 'right_foot', 'neck', 'left_collar', 'right_collar', 'head',
-                 'left_shoulder', 'right_shoulder', 'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist',
-                 'left_hand', 'right_hand'),
-    parents=(-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21))
 
 # The test set's order. In it hips and neck come before root and spine, so this tree, whose parents must come first, is
 # not the anatomical one; its extra edges close the trunk.
