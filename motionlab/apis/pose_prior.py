@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from motionlab.codecs.pose_prior_batch import NUM_BODY_JOINTS
 from motionlab.utils import ConfigError, DataError
 from motionlab.utils.random import legacy_normal
 
 if TYPE_CHECKING:
     from motionlab.models import PosePrior
 
-BODY_POSE_CHANNELS = 63  # 21 joints without root, hands and face, axis-angle.
+BODY_POSE_CHANNELS = 3 * NUM_BODY_JOINTS
 
 
 @contextmanager
@@ -122,7 +123,7 @@ def interpolate(model: 'PosePrior', first: Tensor, second: Tensor, alphas: Tenso
 def check_poses(pose_body: Tensor) -> Tensor:
     """Poses (B, 63) or (B, 21, 3) as (B, 63); DataError for another shape, no row or values that are not finite."""
     shape = tuple(pose_body.shape)
-    if len(shape) not in (2, 3) or len(shape) == 3 and shape[1:] != (21, 3) or shape[0] == 0:
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[1:] != (NUM_BODY_JOINTS, 3)) or shape[0] == 0:
         raise DataError('poses', 'pose_body', f'shape {shape}', '(B, 63) or (B, 21, 3), B at least 1')
     poses = pose_body.reshape(shape[0], -1)  # (B, 63)
     if poses.shape[1] != BODY_POSE_CHANNELS:

@@ -34,7 +34,7 @@ def legacy_normal(shape: Sequence[int], seed: int) -> np.ndarray:
     """
     if not 0 <= seed < 2**32:
         raise ConfigError(f'seed: found {seed}, expected an integer of 0 to {2**32 - 1}.')
-    return np.random.RandomState(seed).normal(size=tuple(shape))  # noqa: NPY002 - parity with published numbers.
+    return np.random.RandomState(seed).normal(size=tuple(shape))
 
 
 class _BatchStream:
