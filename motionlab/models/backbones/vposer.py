@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motionlab.models.constant_inputs import CONSTANT_BELOW
 from motionlab.models.layers import BatchDropout, PreciseBatchNorm1d, precise_linear
 from motionlab.registry import BACKBONES
 from motionlab.utils import ConfigError
@@ -54,18 +55,21 @@ class VPoser(nn.Module):
         latent_dim: L, size of the latent space.
         num_neurons: H, width of the hidden layers.
         dropout: Probability of dropping a feature, in encoder and decoder.
+        zero_constant_inputs: In evaluation mode the encoder reads 0 where training saw no variance (toes, see
+            :mod:`motionlab.models.constant_inputs`). The original does not.
 
     Raises:
         ConfigError: an unknown version.
     """
 
     def __init__(self, version: int = 2, in_channels: int = 63, out_channels: int = 126, latent_dim: int = 32,
-                 num_neurons: int = 512, dropout: float = 0.1):
+                 num_neurons: int = 512, dropout: float = 0.1, zero_constant_inputs: bool = False):
         super().__init__()
         if version not in LEAKY_SLOPES:
             raise ConfigError(f'VPoser: found version={version!r}, expected one of {sorted(LEAKY_SLOPES)}.')
         self.version, self.latent_dim, self.num_neurons = version, latent_dim, num_neurons
         self.in_channels, self.out_channels = in_channels, out_channels
+        self.zero_constant_inputs = zero_constant_inputs
         slope = LEAKY_SLOPES[version]
         self.encoder_net = nn.Sequential(
             nn.Flatten(),
@@ -87,6 +91,8 @@ class VPoser(nn.Module):
 
     def encode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Poses (B, 63) -> mean and standard deviation of the posterior, (B, L) each."""
+        if self.zero_constant_inputs and not self.training:
+            inputs = inputs.masked_fill(self.encoder_net[1].running_var < CONSTANT_BELOW, 0)
         return self.encoder_net(inputs)
 
     def decode(self, latent: Tensor) -> Tensor:
