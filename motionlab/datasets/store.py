@@ -21,7 +21,7 @@ from motionlab.utils import DataError
 
 _LOCAL_HEADER = struct.Struct('<4s5H3I2H')  # PKWARE appnote 4.3.7: local file header
 _END_RECORD = struct.Struct('<4s4H2IH')     # 4.3.16: end of central directory record
-_READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, TypeError, IndexError,
+READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, TypeError, IndexError,
                 SyntaxError, tokenize.TokenError, KeyError, OverflowError, struct.error, NotImplementedError,
                 RuntimeError, MemoryError)
 _REWRITE = 'Write the file again; it is truncated or damaged.'
@@ -91,7 +91,7 @@ def take_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise DataError(path, 'archive', f'{type(error).__name__}: {error}', 'a zip archive of .npy members (.npz)',
                         _REWRITE) from error
 
@@ -108,7 +108,7 @@ def _map_file(path: Path) -> np.ndarray:
     """(bytes,) uint8 view of a whole file."""
     try:
         return np.memmap(path, dtype=np.uint8, mode='r')
-    except _READ_ERRORS as error:  # An empty file cannot be mapped.
+    except READ_ERRORS as error:  # An empty file cannot be mapped.
         raise DataError(path, 'file', f'{path.stat().st_size} bytes ({error})', 'a readable array file',
                         _REWRITE) from error
 
@@ -122,7 +122,7 @@ def _member_bytes(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo,
                   'np.savez (not savez_compressed) to share it between processes.', 'current', logging.WARNING)
         try:
             return np.frombuffer(archive.read(member), dtype=np.uint8)
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise DataError(path, field, f'{type(error).__name__}: {error}', 'readable compressed data',
                             _REWRITE) from error
     start = member.header_offset
@@ -154,7 +154,7 @@ def _parse_npy(path: Path, key: str, data: np.ndarray) -> np.ndarray:
         if version not in read_header:
             raise ValueError(f'npy format version {version}')
         shape, fortran_order, dtype = read_header[version](stream)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise DataError(path, f'key {key}', f'{type(error).__name__}: {error}', 'a plain .npy array (format 1 or 2)',
                         _REWRITE) from error
     if dtype.hasobject or dtype.names or not dtype.itemsize:

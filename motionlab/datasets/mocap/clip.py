@@ -8,8 +8,7 @@ from torch import Tensor
 from motionlab.body.kinematics import forward_kinematics
 from motionlab.body.rotations import interpolate_rotations
 from motionlab.body.skeletons import tree_levels
-
-_STRIDE_TOLERANCE = 0.02
+from motionlab.datasets.frame_rates import frame_times, interpolate_positions, stride_to
 
 
 @dataclass(frozen=True)
@@ -63,15 +62,10 @@ def resample(clip: MocapClip, fps: float) -> MocapClip:
     """
     if not fps > 0:
         raise ValueError(f'resample: found {fps} frames per second, expected a positive number')
-    stride = max(round(clip.fps / fps), 1)
-    if abs(clip.fps / stride / fps - 1) <= _STRIDE_TOLERANCE:
+    stride = stride_to(clip.fps, fps)
+    if stride is not None:
         return replace(clip, rotations=clip.rotations[::stride], translations=clip.translations[::stride],
                        fps=clip.fps / stride)
-    count = int((len(clip) - 1) * fps / clip.fps + 1e-6) + 1
-    times = torch.arange(count, dtype=torch.float64) * (clip.fps / fps)  # (N,) in source frames
-    times = times.clamp(max=len(clip) - 1)
-    before = times.floor().long()  # (N,)
-    after = (before + 1).clamp(max=len(clip) - 1)
-    step = (times - before)[:, None, None]
-    translations = torch.lerp(clip.translations[before], clip.translations[after], step)  # (N, J, 3)
-    return replace(clip, rotations=interpolate_rotations(clip.rotations, times), translations=translations, fps=fps)
+    times = frame_times(len(clip), clip.fps, fps)  # (N,) in source frames
+    return replace(clip, rotations=interpolate_rotations(clip.rotations, times),
+                   translations=interpolate_positions(clip.translations, times), fps=fps)
