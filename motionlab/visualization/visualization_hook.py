@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.image import imsave
-from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import Tensor
@@ -13,6 +11,7 @@ from torch import Tensor
 from motionlab.codecs import lifting_batch as keys
 from motionlab.registry import HOOKS
 from motionlab.utils import ConfigError
+from motionlab.visualization.evaluation_pictures import EvaluationPictures
 from motionlab.visualization.pose_drawing import draw_lifting_sample
 
 
@@ -36,18 +35,16 @@ class PoseVisualizationHook(Hook):
 
     def __init__(self, enable: bool = True, interval: int = 50, num_samples: int = 4,
                  out_dir: str | Path | None = None, show: bool = False, wait_time: float = 2.0):
-        if interval < 1 or num_samples < 1:
-            raise ConfigError(f'PoseVisualizationHook: found interval={interval}, num_samples={num_samples}, expected '
-                              'at least 1.')
-        self.enable, self.interval, self.num_samples = enable, interval, num_samples
-        self.out_dir, self.show, self.wait_time = out_dir, show, wait_time
-        self._set_name, self._batches_of_set = '', 0
+        if num_samples < 1:
+            raise ConfigError(f'PoseVisualizationHook: found num_samples={num_samples}, expected at least 1.')
+        self.num_samples = num_samples
+        self.pictures = EvaluationPictures('PoseVisualizationHook', enable, interval, out_dir, show, wait_time)
 
     def before_val_epoch(self, runner) -> None:
-        self._set_name = ''
+        self.pictures.begin()
 
     def before_test_epoch(self, runner) -> None:
-        self._set_name = ''
+        self.pictures.begin()
 
     def after_val_iter(self, runner, batch_idx: int, data_batch: dict[str, Tensor] | None = None,
                        outputs: dict[str, Tensor] | None = None) -> None:
@@ -59,27 +56,14 @@ class PoseVisualizationHook(Hook):
 
     def _draw(self, runner, meta: dict | None, mode: str, batch: dict[str, Tensor],
               predictions: dict[str, Tensor]) -> None:
-        if not self.enable or not is_main_process():
-            return
-        meta = meta or {}
-        name = meta.get('dataset_name', 'set')
-        if name != self._set_name:
-            self._set_name, self._batches_of_set = name, 0
-        self._batches_of_set += 1
-        if (self._batches_of_set - 1) % self.interval:
+        if not self.pictures.due(meta):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         causal = getattr(model.backbone, 'causal', False)
-        folder = Path(self.out_dir or Path(runner.work_dir, 'vis')) / mode / name
-        folder.mkdir(parents=True, exist_ok=True)
         size = len(predictions[keys.PRED_M])
         for number, row in enumerate(np.unique(np.linspace(0, size - 1, self.num_samples).round().astype(int))):
-            title = _title(predictions, meta.get('clip_names'), row)
-            picture = _picture({**batch, **predictions}, row, causal, title)
-            runner.visualizer.add_image(f'{mode}/{name}/{number}', picture, step=runner.iter)
-            imsave(folder / f'{title.replace(" ", "_").replace("/", "_")}_iter{runner.iter}.png', picture)
-            if self.show:
-                runner.visualizer.show(picture, win_name=title, wait_time=self.wait_time)
+            title = _title(predictions, (meta or {}).get('clip_names'), row)
+            self.pictures.put(runner, mode, number, title, _picture({**batch, **predictions}, row, causal, title))
 
 
 def _title(predictions: dict[str, Tensor], clip_names: Sequence[str] | None, row: int) -> str:

@@ -1,0 +1,65 @@
+"""Grids of body poses: poses beside each other, and poses beside what a network made of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from motionlab.body import BodyModel
+from motionlab.utils import ConfigError
+from motionlab.visualization.body_drawing import BLUE, ORANGE, draw_body_grid, draw_skeleton_grid
+
+STYLES = ('mesh', 'skeleton')
+_ROWS_AT_A_TIME = 32  # Of meshes in memory.
+
+
+def draw_poses(body: BodyModel, pose_body: Tensor, style: str = 'mesh', columns: int | None = None,
+               size_px: int = 256, captions: Sequence[str] | None = None,
+               colors: Sequence[tuple[int, int, int]] | None = None) -> np.ndarray:
+    """Poses of the mean body, upright, row by row.
+
+    Args:
+        body: Any body.
+        pose_body: (N, 63) or (N, 21, 3) axis-angle, radians.
+        style: ``'mesh'`` or ``'skeleton'``.
+        columns: Pictures in a row; None for about as many rows as columns.
+        size_px: Side of one picture.
+        captions: A line of text below each, or None.
+        colors: RGB of each mesh, or None for all alike.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    if style == 'skeleton':
+        return draw_skeleton_grid(_posed(body.joints, body, pose_body), columns, size_px, captions)
+    if style != 'mesh':
+        raise ConfigError(f'pictures: found style={style!r}, expected one of {STYLES}.')
+    return draw_body_grid(_posed(body.vertices, body, pose_body), body.faces.cpu().numpy(), columns, size_px, captions,
+                          colors)
+
+
+def draw_pose_pairs(body: BodyModel, inputs: Tensor, outputs: Tensor, style: str = 'mesh', size_px: int = 256,
+                    captions: Sequence[tuple[str, str]] | None = None) -> np.ndarray:
+    """Poses (blue), each with what was made of it (orange) to its right; two pairs a row or more.
+
+    Args:
+        inputs: (N, 63) or (N, 21, 3) axis-angle, radians.
+        outputs: Likewise.
+        captions: For each pair, the text below both; None for 'input' and 'output'.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    number = len(inputs)
+    poses = torch.stack([inputs.reshape(number, -1), outputs.reshape(number, -1)], dim=1).flatten(0, 1)  # (2 N, 63)
+    lines = [text for pair in captions or [('input', 'output')] * number for text in pair]
+    # Whole pairs in a row, and about as many rows as columns.
+    columns = 2 * max(1, round((number / 2) ** 0.5))
+    return draw_poses(body, poses, style, columns, size_px, lines, [BLUE, ORANGE] * number)
+
+
+@torch.no_grad()
+def _posed(points_of, body: BodyModel, pose_body: Tensor) -> np.ndarray:
+    poses = pose_body.detach().reshape(len(pose_body), -1).to(body.v_template)  # (N, 63)
+    return torch.cat([points_of(pose_body=part).cpu() for part in poses.split(_ROWS_AT_A_TIME)]).numpy()
