@@ -51,21 +51,28 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str) ->
     Sizes are read off the shapes. The file is read without executing anything in it.
 
     Args:
-        source: ``'videopose3d'``, ``'mmpose-tcn'``, ``'poseformer'`` or ``'auglift-poseformer'``.
-        path: The file as published (VideoPose3D, PoseFormer: ``{epoch, lr, ..., model_pos}``), or a bare
-            ``state_dict``.
-        hints: What shapes do not tell, with the published defaults. All sources: ``causal=False``,
-            ``third_is_depth=False``; the first two ``num_joints=17``; PoseFormers ``num_heads=8``.
+        source: ``'videopose3d'``, ``'mmpose-tcn'``, ``'poseformer'``, ``'auglift-poseformer'`` or ``'vposer'``.
+        path: The file as published (VideoPose3D, PoseFormer: ``{epoch, lr, ..., model_pos}``; VPoser v1: ``.pt``, v2: a
+            Lightning ``.ckpt`` of any age), or a bare ``state_dict``. VPoser also takes the published folder
+            (``V02_05``, ``vposer_v1_0``): the snapshot of the last epoch.
+        hints: What shapes do not tell, with the published defaults. Lifters: ``causal=False``,
+            ``third_is_depth=False``; the first two ``num_joints=17``; PoseFormers ``num_heads=8``. VPoser:
+            ``version``, ``num_neurons`` and ``latent_dim`` that the file must have, and
+            ``zero_constant_inputs=False``.
 
     Returns:
         A :class:`motionlab.models.PoseLifter`. Of the first two sources, ``net(x)`` maps network inputs (B, T, 17, C)
         to (B, T', 17, 3) root-relative metres (16 joints where the network has no root); of the PoseFormers, windows
-        (B, F, 17, C) to (B, 17, 3). C is base channels | image features | depth features.
+        (B, F, 17, C) to (B, 17, 3). C is base channels | image features | depth features. Of VPoser a
+        :class:`motionlab.models.PosePrior`: ``encode(pose_body)`` gives a ``torch.distributions.Normal`` over (B, L),
+        ``decode(z)`` gives ``pose_body`` (B, 21, 3) axis-angle in radians and ``pose_body_matrot`` (B, 21, 9).
+
+        What was loaded is logged, with a fingerprint of the weights.
 
     Raises:
         ConfigError: unknown source or hint.
-        CheckpointError: unreadable file, no key that matches, wrong shapes, keys that the file lacks, or weights that
-            the network has no place for.
+        CheckpointError: unreadable file, no key that matches, wrong shapes, keys that the file lacks, weights that
+            the network has no place for, or a folder that does not tell which of its files is meant.
     """
     conversion = convert(source, path, **hints)
     if conversion.missing:
@@ -83,6 +90,7 @@ def convert(source: str, path: str | Path, **hints: bool | int | str) -> Convers
     if unknown:
         offered = ', '.join(str(parameter) for parameter in known.values())
         raise ConfigError(f'source {source!r} takes no hint {", ".join(unknown)}; expected among: {offered}.')
+    path, choice = row.find_file(Path(path))
     weights, others = _weights_of(read_tensor_file(path), row.containers, row.prefix, path)
     try:
         config, renamed = row.load()(weights, **hints)
@@ -93,10 +101,12 @@ def convert(source: str, path: str | Path, **hints: bool | int | str) -> Convers
     report = load_weights(model, {ours: tensor for ours, (_, tensor) in renamed.items()}, path)
     matched = dict.fromkeys(renamed[ours][0] for ours in report.matched)
     left = [key for key in weights if key not in matched]
-    return Conversion(model, config, list(matched), left + others,
-                      [key for key in report.missing if not key.endswith('.num_batches_tracked')
-                       and not key.startswith('codec.')],
-                      [key for key in left if not key.startswith(row.apart)])
+    conversion = Conversion(model, config, list(matched), left + others,
+                            [key for key in report.missing if not key.endswith('.num_batches_tracked')
+                             and not key.startswith('codec.')],
+                            [key for key in left if not key.startswith(row.apart)])
+    _log(conversion, path, choice, [row.name_style(conversion.matched), *_ignored(left, row.apart)])
+    return conversion
 
 
 def save_conversion(conversion: Conversion, path: str | Path) -> None:
@@ -165,6 +175,25 @@ def _weights_of(content: object, containers: tuple[str, ...], prefix: str,
     if prefix and all(key.startswith(prefix) for key in weights):
         weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     return weights, others
+
+
+def _log(conversion: Conversion, path: Path, choice: str, remarks: list[str]) -> None:
+    """What was loaded, to MMEngine's current logger."""
+    from mmengine.logging import print_log
+
+    from motionlab.engine.checkpoint import describe_weights
+    found = len(conversion.matched)
+    remarks = '; '.join(filter(None, remarks))
+    loaded = f'loaded {found}/{found + len(conversion.missing)} tensors from {path}{f" ({remarks})" if remarks else ""}'
+    for line in filter(None, (choice, loaded, *describe_weights(conversion.model))):
+        print_log(line, logger='current')
+
+
+def _ignored(keys: list[str], apart: tuple[str, ...]) -> list[str]:
+    """How many weights of other parts of a file were left out."""
+    counts = {start: sum(key.startswith(start) for key in keys) for start in apart}
+    parts = [f'{count} {start}*' for start, count in counts.items() if count]
+    return [f'ignored {", ".join(parts)}'] if parts else []
 
 
 def _examples(keys: list[str]) -> str:

@@ -20,6 +20,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from motionlab.models import BaseTaskModel
 from motionlab.utils import CheckpointError
 from motionlab.utils.tensor_file import is_whole_zip
 
@@ -197,15 +198,21 @@ def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         strict: Every name of either side must be in the other.
 
     Raises:
-        CheckpointError: no name matches, a shape differs (both shapes are named), or ``strict`` and a name is on one
-            side only.
+        CheckpointError: no name matches, a shape differs (both shapes are named), ``strict`` and a name is on one
+            side only, or the model knows the weights to be another network's.
     """
     own = model.state_dict()
     matched = [name for name in own if name in state_dict]
     report = LoadReport(matched, [name for name in own if name not in state_dict],
                         [name for name in state_dict if name not in own])
     if own and not matched:
-        raise CheckpointError(f'{source}: no parameter of {type(model).__name__} is in it ({report}).')
+        raise CheckpointError(f'{source}: no parameter of {type(model).__name__} is in it ({report}). Weights of other '
+                              'projects need tools/model_converters/convert.py first.')
+    if isinstance(model, BaseTaskModel):
+        try:
+            model.check_weight_names(state_dict.keys())
+        except CheckpointError as error:
+            raise CheckpointError(f'{source}: {error}') from error
     mismatched = [f'{name} is {tuple(state_dict[name].shape)} in the file and {tuple(own[name].shape)} in the model'
                   for name in matched if state_dict[name].shape != own[name].shape]
     if mismatched:
@@ -215,6 +222,18 @@ def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         raise CheckpointError(f'{source}: does not fit {type(model).__name__}: {report}.')
     model.load_state_dict({name: state_dict[name] for name in matched}, strict=False)
     return report
+
+
+def weight_fingerprint(model: nn.Module) -> float:
+    """Sum of |w| over parameters and floating-point buffers, in float64: other weights, another number."""
+    return sum(float(tensor.detach().double().abs().sum()) for tensor in model.state_dict().values()
+               if tensor.is_floating_point())
+
+
+def describe_weights(model: nn.Module) -> list[str]:
+    """Lines to log once weights are in place: their fingerprint, and what the model has to say about them."""
+    notes = model.weight_notes() if isinstance(model, BaseTaskModel) else []
+    return [f'Fingerprint of the weights (sum of |w|): {weight_fingerprint(model):.6f}', *notes]
 
 
 def _load_safetensors(path: Path) -> dict[str, Tensor]:

@@ -226,11 +226,17 @@ class MotionRunner(Runner):
         self._claim_work_dir()
         self.training = True
         try:
-            return super().train()
+            model = super().train()
+            self._log_weights()
+            return model
         finally:
             self.training = False
             self.call_hook('release')
             self._release_workers()
+
+    def _log_weights(self) -> None:
+        for line in files.describe_weights(self.bare_model):
+            self.logger.info(line)
 
     @property
     def mode(self) -> str:
@@ -331,6 +337,7 @@ class MotionRunner(Runner):
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         report = files.load_weights(self.bare_model, checkpoint['state_dict'], filename, strict)
         self.logger.info(f'Loaded weights from {filename}: {report}.')
+        self._log_weights()
         return checkpoint
 
     def resume(self, filename: str) -> None:

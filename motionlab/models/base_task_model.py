@@ -1,7 +1,7 @@
 """What every task model shares: four parts that fit together."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mmengine.model import BaseModel
 from torch import Tensor
@@ -73,6 +73,20 @@ class BaseTaskModel(BaseModel):
         if mode == 'tensor':
             return self.run_network(batch)
         raise ValueError(f"{type(self).__name__}: found mode={mode!r}, expected 'loss', 'predict' or 'tensor'")
+
+    def check_weight_names(self, names: Collection[str]) -> None:
+        """Refuse weights of another network that would fit by names and shapes.
+
+        Args:
+            names: Of all weights in a file.
+
+        Raises:
+            CheckpointError: they are of another network; the message says which.
+        """
+
+    def weight_notes(self) -> list[str]:
+        """What is to be known about the present weights: logged after loading and after training."""
+        return []
 
     def run_network(self, inputs: Tensor) -> Tensor:
         """Network inputs -> network output."""

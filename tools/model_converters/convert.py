@@ -19,12 +19,14 @@ def make_parser() -> argparse.ArgumentParser:
     sources = parser.add_subparsers(dest='source', required=True, metavar='SOURCE', help=', '.join(SOURCES))
     for name in SOURCES:
         source = sources.add_parser(name, help=f'weights of {name}')
-        source.add_argument('src', help='file as published')
+        source.add_argument('src', help='file (VPoser: or folder) as published')
         source.add_argument('dst', help='checkpoint to write (.pth or .safetensors)')
         for hint, parameter in hints_of(name).items():
             flag, default = f"--{hint.replace('_', '-')}", parameter.default
             if isinstance(default, bool):
                 source.add_argument(flag, action=argparse.BooleanOptionalAction, default=default)
+            elif default is None:
+                source.add_argument(flag, type=int, metavar='N', help='that the file must have')
             else:
                 source.add_argument(flag, type=type(default), default=default, help=f'default {default}')
     return parser

@@ -2,14 +2,15 @@
 
 To add a source, write a module with a function ``convert(weights, *, hint=default, ...) -> (config, renamed)`` and add
 a row. ``weights`` are the tensors of the file; the keyword-only arguments are the hints: what shapes do not tell, with
-the published defaults. ``config`` builds the model; ``renamed`` maps each of its keys to (key in the file, tensor). A
-source whose files do not match raises :class:`motionlab.utils.CheckpointError`.
+the published defaults (None: whatever the file has). ``config`` builds the model; ``renamed`` maps each of its keys to
+(key in the file, tensor). A source whose files do not match raises :class:`motionlab.utils.CheckpointError`.
 """
 
 import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
 
@@ -27,16 +28,29 @@ class Source:
         containers: Entries of a file that may hold the weights, best first; otherwise the file itself does.
         apart: Starts of the keys of other parts that a file may hold beside the network.
         prefix: What data-parallel wrappers may have put before every key.
+        in_folder: ``module:function`` that takes a folder as published and returns the file in it and a line that says
+            why this one; without it a folder is no file.
+        style: ``module:function`` that takes the keys of the network in a file and says how it names them.
     """
 
     function: str
     containers: tuple[str, ...] = ('model_pos', 'state_dict')
     apart: tuple[str, ...] = ()
     prefix: str = 'module.'
+    in_folder: str = ''
+    style: str = ''
 
     def load(self) -> Callable:
-        module, name = self.function.split(':')
-        return getattr(importlib.import_module(f'{__name__}.{module}'), name)
+        """The function that converts weights."""
+        return _function(self.function)
+
+    def find_file(self, path: Path) -> tuple[Path, str]:
+        """The file that ``path`` is or holds, and why this one of a folder."""
+        return _function(self.in_folder)(path) if self.in_folder and path.is_dir() else (path, '')
+
+    def name_style(self, keys: list[str]) -> str:
+        """How a file names the weights of the network; empty where a source has one way only."""
+        return _function(self.style)(keys) if self.style else ''
 
 
 SOURCES: dict[str, Source] = {
@@ -45,6 +59,9 @@ SOURCES: dict[str, Source] = {
     'mmpose-tcn': Source('videopose3d:convert_mmpose', apart=('data_preprocessor.', 'traj_')),
     'poseformer': Source('poseformer:convert'),
     'auglift-poseformer': Source('poseformer:convert_auglift', apart=('data_preprocessor.',)),
+    # Lightning saves the body model beside the network.
+    'vposer': Source('vposer:convert', apart=('bm_train.',), in_folder='vposer:find_snapshot',
+                     style='vposer:key_style'),
 }
 
 
@@ -59,6 +76,11 @@ def hints_of(name: str) -> dict[str, inspect.Parameter]:
     """The hints that a source takes, with their defaults."""
     parameters = inspect.signature(find_source(name).load()).parameters
     return {key: value for key, value in parameters.items() if value.kind is value.KEYWORD_ONLY}
+
+
+def _function(reference: str) -> Callable:
+    module, name = reference.split(':')
+    return getattr(importlib.import_module(f'{__name__}.{module}'), name)
 
 
 def need(weights: dict[str, Tensor], key: str) -> Tensor:
