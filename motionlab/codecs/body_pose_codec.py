@@ -1,21 +1,12 @@
 """Axis-angle body poses in, 6D rotations out (VPoser)."""
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from motionlab.body.rotations import rotmat_to_rotvec
+from motionlab.body.rotations import rot6d_columns_to_rotmat, rotmat_to_rotvec, rotvec_to_rotmat
 from motionlab.codecs import pose_prior_batch as keys
 from motionlab.codecs.base import Codec
 from motionlab.registry import CODECS
 from motionlab.utils import DataError
-
-
-def rot6d_columns_to_rotmat(x):
-    a1, a2 = x[..., 0::2], x[..., 1::2]
-    b1 = F.normalize(a1, dim=-1)
-    b2 = F.normalize(a2 - (b1 * a2).sum(-1, keepdim=True) * b1, dim=-1)
-    return torch.stack([b1, b2, torch.linalg.cross(b1, b2)], dim=-1)
 
 
 @CODECS.register_module()
@@ -46,6 +37,10 @@ class BodyPoseCodec(Codec):
     def to_rotmats(self, output: Tensor) -> Tensor:
         """Network output (B, 126) -> rotation matrices (B, 21, 3, 3)."""
         return rot6d_columns_to_rotmat(output.unflatten(-1, (keys.NUM_BODY_JOINTS, 6)))
+
+    def target_rotmats(self, inputs: Tensor) -> Tensor:
+        """Network input (B, 63) -> rotation matrices (B, 21, 3, 3)."""
+        return rotvec_to_rotmat(inputs.unflatten(-1, (keys.NUM_BODY_JOINTS, 3)))
 
     def decode(self, output: Tensor) -> dict[str, Tensor]:
         """Network output (B, 126) -> ``pose_body`` (B, 21, 3) and ``pose_body_matrot`` (B, 21, 9).

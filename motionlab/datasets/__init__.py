@@ -1,3 +1,4 @@
+from motionlab.datasets import body_pose_dataset as body_pose_dataset
 from motionlab.datasets import collate as collate
 from motionlab.datasets import combined_dataset as combined_dataset
 from motionlab.datasets import pose_lifting_dataset as pose_lifting_dataset

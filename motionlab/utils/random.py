@@ -7,7 +7,7 @@ how many processes share the batch. Nothing has to be saved in a checkpoint.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from motionlab.utils.errors import ConfigError
 
 _STAGES = ('train', 'val', 'test')
+_ROWS = 1024
 
 
 def derive_seed(*words: int) -> int:
@@ -99,10 +100,42 @@ def batch_rand(shape: Sequence[int], device: torch.device | str = 'cpu') -> Tens
     Returns:
         float32 tensor (B, ...).
     """
+    return _draw(torch.rand, shape, device)
+
+
+def batch_randn(shape: Sequence[int], device: torch.device | str = 'cpu') -> Tensor:
+    """As :func:`batch_rand`, standard normal."""
+    return _draw(torch.randn, shape, device)
+
+
+def _draw(sample: Callable[..., Tensor], shape: Sequence[int], device: torch.device | str) -> Tensor:
     size, *rest = shape
     device = torch.device(device)
-    drawn = torch.rand(_stream.world_size * size, *rest, generator=_stream.generator(device), device=device)
+    drawn = sample(_stream.world_size * size, *rest, generator=_stream.generator(device), device=device)
     return drawn[_stream.rank::_stream.world_size]  # (B, ...)
+
+
+def row_randn(rows: Tensor, width: int, seed: int) -> Tensor:
+    """Standard normal numbers that belong to the rows of a table: what a row gets depends on nothing but its number.
+
+    For evaluation that must not depend on batch size, order or number of processes. Drawn on the CPU in blocks of
+    :data:`_ROWS` rows, so neighbouring rows are cheap.
+
+    Args:
+        rows: (B,) int64, not negative.
+        width: Numbers of a row; a table of another width has other numbers.
+        seed: Of the table.
+
+    Returns:
+        (B, width) float32 on the device of ``rows``.
+    """
+    drawn = torch.empty(len(rows), width)
+    blocks = rows.cpu() // _ROWS                                                           # (B,)
+    for block in blocks.unique().tolist():
+        table = torch.randn(_ROWS, width, generator=torch.Generator().manual_seed(derive_seed(3, seed, width, block)))
+        here = blocks == block
+        drawn[here] = table[rows.cpu()[here] - block * _ROWS]
+    return drawn.to(rows.device)
 
 
 def replay_batch_rand() -> tuple[AbstractContextManager, AbstractContextManager]:

@@ -5,5 +5,7 @@ from motionlab.evaluation.metrics.depth_order_accuracy import PCK3D, DepthOrderA
 from motionlab.evaluation.metrics.dump_predictions import DumpPredictions
 from motionlab.evaluation.metrics.mpjpe import MPJPE
 from motionlab.evaluation.metrics.pose_breakdown import PoseBreakdown
+from motionlab.evaluation.metrics.pose_prior_terms import PosePriorTerms
 
-__all__ = ['MPJPE', 'PCK3D', 'DepthOrderAccuracy', 'DumpPredictions', 'PoseBreakdown', 'TensorMetric']
+__all__ = ['MPJPE', 'PCK3D', 'DepthOrderAccuracy', 'DumpPredictions', 'PoseBreakdown', 'PosePriorTerms',
+           'TensorMetric']

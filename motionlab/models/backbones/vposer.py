@@ -89,10 +89,15 @@ class VPoser(nn.Module):
             nn.LeakyReLU(slope),
             _Linear(num_neurons, out_channels))
 
+    @property
+    def input_norm(self) -> nn.BatchNorm1d:
+        """The batch norm of the inputs; what never changed in training has a running variance of about 0 there."""
+        return self.encoder_net[1]
+
     def encode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Poses (B, 63) -> mean and standard deviation of the posterior, (B, L) each."""
         if self.zero_constant_inputs and not self.training:
-            inputs = inputs.masked_fill(self.encoder_net[1].running_var < CONSTANT_BELOW, 0)
+            inputs = inputs.masked_fill(self.input_norm.running_var < CONSTANT_BELOW, 0)
         return self.encoder_net(inputs)
 
     def decode(self, latent: Tensor) -> Tensor:
