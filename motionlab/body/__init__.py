@@ -1,5 +1,9 @@
 """Skeletons, rotations, kinematics, cameras: the maths of bodies, without any registry but BODY_MODELS."""
 
+from motionlab.body.body_file import BodyDescription
+from motionlab.body.body_loading import load_body
+from motionlab.body.body_model import BodyModel, BodyOutput
+from motionlab.body.body_only import BodyOnly
 from motionlab.body.cameras import (
     Camera,
     camera_to_world,
@@ -16,6 +20,7 @@ from motionlab.body.kinematics import (
     local_to_global,
     smplx22_to_h36m17,
 )
+from motionlab.body.markers import Markers
 from motionlab.body.skeletons import (
     COCO_17,
     H36M_17,
@@ -28,7 +33,7 @@ from motionlab.body.skeletons import (
     to_h36m,
 )
 
-__all__ = ['COCO_17', 'H36M_17', 'MPI_INF_3DHP_17', 'SMPLX_22', 'SMPL_24', 'Camera', 'Skeleton', 'amass_motion_joints',
-           'camera_to_world', 'coco_to_h36m', 'forward_kinematics', 'global_to_local', 'h36m_joints_of', 'in_image',
-           'invert_extrinsics', 'local_to_global', 'project', 'smplx22_to_h36m17', 'to_h36m', 'undistort',
-           'world_to_camera']
+__all__ = ['COCO_17', 'H36M_17', 'MPI_INF_3DHP_17', 'SMPLX_22', 'SMPL_24', 'BodyDescription', 'BodyModel',
+           'BodyOnly', 'BodyOutput', 'Camera', 'Markers', 'Skeleton', 'amass_motion_joints', 'camera_to_world',
+           'coco_to_h36m', 'forward_kinematics', 'global_to_local', 'h36m_joints_of', 'in_image', 'invert_extrinsics',
+           'load_body', 'local_to_global', 'project', 'smplx22_to_h36m17', 'to_h36m', 'undistort', 'world_to_camera']
