@@ -72,9 +72,7 @@ class BodyPoseVisualizationHook(Hook):
         if not self.pictures.due(meta):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if model.body is None:
-            raise ConfigError('BodyPoseVisualizationHook: found a model without body, which cannot be drawn; set '
-                              'model.body, or enable=False for the hook.')
+        model.load_body()
         poses = batch[keys.POSE_BODY]
         weight = next(model.parameters())
         rows = np.unique(np.linspace(0, len(poses) - 1, self.num_samples).round().astype(int))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from motionlab.body import BodyModel
+from motionlab.body.body_only import BodyOnly
 from motionlab.utils import ConfigError
 from motionlab.visualization.body_drawing import BLUE, ORANGE, draw_body_grid, draw_skeleton_grid
 
@@ -14,13 +14,13 @@ STYLES = ('mesh', 'skeleton')
 _ROWS_AT_A_TIME = 32  # Of meshes in memory.
 
 
-def draw_poses(body: BodyModel, pose_body: Tensor, style: str = 'mesh', columns: int | None = None,
+def draw_poses(body: BodyOnly, pose_body: Tensor, style: str = 'mesh', columns: int | None = None,
                size_px: int = 256, captions: Sequence[str] | None = None,
                colors: Sequence[tuple[int, int, int]] | None = None) -> np.ndarray:
-    """Poses of the mean body, upright, row by row.
+    """Poses of one body, upright, row by row.
 
     Args:
-        body: Any body.
+        body: What :meth:`motionlab.body.BodyModel.body_only` gives.
         pose_body: (N, 63) or (N, 21, 3) axis-angle, radians.
         style: ``'mesh'`` or ``'skeleton'``.
         columns: Pictures in a row; None for about as many rows as columns.
@@ -32,14 +32,13 @@ def draw_poses(body: BodyModel, pose_body: Tensor, style: str = 'mesh', columns:
         (H, W, 3) uint8 RGB.
     """
     if style == 'skeleton':
-        return draw_skeleton_grid(_posed(body.joints, body, pose_body), columns, size_px, captions)
+        return draw_skeleton_grid(_posed(body, pose_body, style), columns, size_px, captions)
     if style != 'mesh':
         raise ConfigError(f'pictures: found style={style!r}, expected one of {STYLES}.')
-    return draw_body_grid(_posed(body.vertices, body, pose_body), body.faces.cpu().numpy(), columns, size_px, captions,
-                          colors)
+    return draw_body_grid(_posed(body, pose_body, style), body.faces.cpu().numpy(), columns, size_px, captions, colors)
 
 
-def draw_pose_pairs(body: BodyModel, inputs: Tensor, outputs: Tensor, style: str = 'mesh', size_px: int = 256,
+def draw_pose_pairs(body: BodyOnly, inputs: Tensor, outputs: Tensor, style: str = 'mesh', size_px: int = 256,
                     captions: Sequence[tuple[str, str]] | None = None) -> np.ndarray:
     """Poses (blue), each with what was made of it (orange) to its right; two pairs a row or more.
 
@@ -60,6 +59,9 @@ def draw_pose_pairs(body: BodyModel, inputs: Tensor, outputs: Tensor, style: str
 
 
 @torch.no_grad()
-def _posed(points_of, body: BodyModel, pose_body: Tensor) -> np.ndarray:
-    poses = pose_body.detach().reshape(len(pose_body), -1).to(body.v_template)  # (N, 63)
-    return torch.cat([points_of(pose_body=part).cpu() for part in poses.split(_ROWS_AT_A_TIME)]).numpy()
+def _posed(body: BodyOnly, pose_body: Tensor, style: str) -> np.ndarray:
+    """Vertices (N, V, 3) or joints (N, J, 3)."""
+    poses = pose_body.detach().reshape(len(pose_body), -1).to(body.base)  # (N, 63)
+    if style == 'skeleton':
+        return body.joints(poses).cpu().numpy()
+    return torch.cat([body.mesh(part).vertices.cpu() for part in poses.split(_ROWS_AT_A_TIME)]).numpy()
