@@ -1,4 +1,7 @@
-"""Test a model: python tools/test.py CONFIG CHECKPOINT|WORK_DIR [options]."""
+"""Test a model: python tools/test.py CONFIG CHECKPOINT|WORK_DIR [options].
+
+To see what a network does that has learned nothing: python tools/test.py CONFIG --untrained.
+"""
 
 import argparse
 import json
@@ -12,6 +15,8 @@ from rich.table import Table
 from motionlab.engine.checkpoint import BEST_MODEL, find_latest_checkpoint, load_checkpoint_file
 from motionlab.engine.cli import add_run_options, apply_run_options, print_table, run_tool
 from motionlab.engine.config import load_config, resolve_work_dir
+from motionlab.engine.loops import UNTRAINED
+from motionlab.evaluation.metrics.base import NUM_SAMPLES
 from motionlab.registry import RUNNERS
 from motionlab.utils import CheckpointError, ConfigError
 
@@ -21,12 +26,20 @@ MACRO = 'macro'  # The mean over test sets, each counting the same, in tables an
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file, or a work dir: its best_model.pth, else its newest')
+    parser.add_argument('checkpoint', nargs='?',
+                        help='checkpoint file, or a work dir: its best_model.pth, else its newest')
+    parser.add_argument('--untrained', action='store_true',
+                        help='test fresh weights instead of a checkpoint; every result is labelled UNTRAINED')
     parser.add_argument('--work-dir', help='where to log; else work_dir of the config, else work_dirs/<config name>')
     parser.add_argument('--out', metavar='FILE', help='write the metrics here (.json)')
     parser.add_argument('--dump', metavar='FILE', help='write the predictions here (.pkl or .npz)')
     add_run_options(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.untrained and args.checkpoint:
+        parser.error('argument --untrained: not allowed with a checkpoint')
+    if not args.untrained and not args.checkpoint:
+        parser.error('the following arguments are required: checkpoint (or --untrained, to test fresh weights)')
+    return args
 
 
 def choose_checkpoint(path: str) -> Path:
@@ -67,7 +80,8 @@ def build_config(args: argparse.Namespace) -> Config:
         raise ConfigError(f'{args.config}: has no test_dataloader, test_cfg and test_evaluator.')
     resolve_work_dir(cfg, args.work_dir)
     apply_run_options(cfg, args)
-    cfg.resume, cfg.load_from = False, str(choose_checkpoint(args.checkpoint))
+    cfg.resume, cfg.load_from = False, None if args.untrained else str(choose_checkpoint(args.checkpoint))
+    cfg.untrained = args.untrained
     if args.dump:
         metrics = cfg.test_evaluator
         cfg.test_evaluator = [*(metrics if isinstance(metrics, list) else [metrics]),
@@ -107,21 +121,28 @@ def split_by_action(metrics: dict[str, float], names: list[str]) -> dict[str, di
 
 
 def macro_means(rows: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Mean over test sets, each counting the same, of every metric that all of them have."""
-    shared = [column for column in next(iter(rows.values())) if all(column in row for row in rows.values())]
+    """Mean over test sets, each counting the same, of every metric (not a count) that all of them have."""
+    shared = [column for column in next(iter(rows.values()))
+              if column != NUM_SAMPLES and all(column in row for row in rows.values())]
     return {column: math.fsum(row[column] for row in rows.values()) / len(rows) for column in shared}
 
 
 def make_table(rows: dict[str, dict[str, float]], title: str, first_column: str = 'test set') -> Table:
     """One line per row, and one column per metric that any of them has."""
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    digits = {column: _digits(column, [row[column] for row in rows.values() if column in row]) for column in columns}
     table = Table(title=title)
     table.add_column(first_column)
     for column in columns:
         table.add_column(column, justify='right')
     for name, row in rows.items():
-        table.add_row(name, *(f'{row[column]:.2f}' if column in row else '-' for column in columns))
+        table.add_row(name, *(f'{row[column]:.{digits[column]}f}' if column in row else '-' for column in columns))
     return table
+
+
+def _digits(column: str, values: list[float]) -> int:
+    """Decimals that show something: metres and radians are often far below 1."""
+    return 0 if column == NUM_SAMPLES else 4 if all(abs(value) < 1 for value in values) else 2
 
 
 def print_metrics(metrics: dict[str, float], names: list[str], title: str) -> None:
@@ -150,16 +171,17 @@ def main() -> None:
     if len(names) > 1 and MACRO in names:
         raise ConfigError(f'test_dataloader: a set is named {MACRO!r}, which names the mean over sets: set another '
                           'dataset_name.')
-    metrics = {key: float(value) for key, value in runner.test().items()}
+    label = UNTRAINED if args.untrained else ''
+    metrics = {key.removeprefix(label): float(value) for key, value in runner.test().items()}
     if not is_main_process():
         return
-    print_metrics(metrics, names, cfg.load_from)
+    print_metrics(metrics, names, cfg.load_from or f'UNTRAINED: fresh weights of seed {runner.seed}')
     if args.out:
         if len(names) > 1:
             means = macro_means(split_by_set(metrics, names))
             metrics.update({f'{MACRO}/{key}': value for key, value in means.items()})
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(metrics, indent=2))
+        Path(args.out).write_text(json.dumps({label + key: value for key, value in metrics.items()}, indent=2))
         print(f'Metrics: {args.out}')
     if args.dump:
         print(f'Predictions: {args.dump}')

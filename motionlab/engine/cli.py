@@ -16,7 +16,7 @@ from motionlab.utils import ConfigError, MotionLabError
 
 USER_ERROR = 2
 _FILE_WIDTH = 200  # Columns of a table that goes to a file or a pipe, where rich would assume 80.
-PICTURE_HOOK = 'PoseVisualizationHook'
+PICTURE_HOOKS = ('PoseVisualizationHook', 'BodyPoseVisualizationHook')
 
 
 def run_tool(main: Callable[[], int | None]) -> None:
@@ -64,10 +64,10 @@ def apply_run_options(cfg: Config, args: argparse.Namespace) -> None:
     if not (args.show or args.show_dir):
         return
     hooks = [*cfg.get('default_hooks', {}).values(), *(cfg.get('custom_hooks') or [])]
-    drawing = [hook for hook in hooks if hook and hook.get('type') == PICTURE_HOOK]
+    drawing = [hook for hook in hooks if hook and hook.get('type') in PICTURE_HOOKS]
     if not drawing:
-        raise ConfigError(f'--show and --show-dir: the config has no {PICTURE_HOOK}: add visualization='
-                          f"dict(type='{PICTURE_HOOK}') to default_hooks.")
+        raise ConfigError(f'--show and --show-dir: the config has no {" or ".join(PICTURE_HOOKS)}: add '
+                          f"visualization=dict(type='{PICTURE_HOOKS[0]}') or its like to default_hooks.")
     for hook in drawing:
         hook.update(enable=True, show=args.show, interval=args.interval, wait_time=args.wait_time)
         if args.show_dir:

@@ -18,6 +18,8 @@ from motionlab.datasets.samplers import TrainSampler
 from motionlab.registry import LOOPS
 from motionlab.utils import ConfigError
 
+UNTRAINED = 'UNTRAINED/'  # Before the names of metrics of fresh weights.
+
 
 class TrainStream:
     """The batches of a training dataloader from any position on; nothing is read to skip.
@@ -219,10 +221,14 @@ class EvalLoop(BaseLoop):
         runner.visualizer.dataset_meta = getattr(loaders[0].dataset, 'metainfo', None)
 
     def run(self) -> dict[str, float]:
-        """Evaluate all sets; returns every metric of every set."""
+        """Evaluate all sets; returns every metric of every set.
+
+        Where the config says that weights are untrained on purpose, every name begins with ``UNTRAINED/``.
+        """
         self.runner.call_hook(f'before_{self.mode}')
         self.runner.call_hook(f'before_{self.mode}_epoch')
         self.runner.model.eval()
+        label = UNTRAINED if self.mode == 'test' and self.runner.cfg.get('untrained') else ''
         metrics: dict[str, float] = {}
         index = 0
         for prefix, loader in zip(self.prefixes, self.loaders, strict=True):
@@ -231,7 +237,7 @@ class EvalLoop(BaseLoop):
                 self._run_iteration(index, batch)
                 index += 1
             results = self.evaluator.evaluate(len(loader.dataset))
-            metrics.update({prefix + name: value for name, value in results.items()})
+            metrics.update({label + prefix + name: value for name, value in results.items()})
         self.runner.call_hook(f'after_{self.mode}_epoch', metrics=metrics)
         self.runner.call_hook(f'after_{self.mode}')
         return metrics

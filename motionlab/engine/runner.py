@@ -310,6 +310,8 @@ class MotionRunner(Runner):
         elif source is not None:
             # Training may start from a part of the weights; evaluation needs all of them.
             self.load_checkpoint(source, strict=not self.training)
+        elif not self.training:
+            self.logger.warning(f'UNTRAINED: no checkpoint is given: these are fresh weights of seed {self.seed}.')
         self._has_loaded = True
 
     def _find_latest(self) -> str | None:

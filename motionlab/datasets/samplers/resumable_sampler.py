@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sized
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.logging import print_log
 from torch.utils.data import Sampler
 
 from motionlab.registry import DATA_SAMPLERS
@@ -27,12 +28,16 @@ class ResumableSampler(Sampler[int]):
         seed: The same on all ranks; the runner passes ``randomness.seed``. None draws one and shares it.
         round_up: Repeat samples from the beginning so that all ranks get equally many, which training needs; metrics
             drop the repeated samples. False leaves some ranks one sample short.
+        min_batch: Leave a last global batch out of training epochs when it has fewer samples than this. 2 for models
+            with batch normalisation, which cannot train on one sample. Shuffled, it is another sample each epoch.
 
     Raises:
         DataError: the dataset is empty.
+        ConfigError: ``min_batch`` is below 1.
     """
 
-    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, round_up: bool = True):
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, round_up: bool = True,
+                 min_batch: int = 1):
         self.rank, self.world_size = get_dist_info()
         self.num_samples = len(dataset)
         if self.num_samples == 0:
@@ -41,6 +46,9 @@ class ResumableSampler(Sampler[int]):
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
         self.round_up = round_up
+        if min_batch < 1:
+            raise ConfigError(f'ResumableSampler.min_batch: found {min_batch}, expected a positive number.')
+        self.min_batch = min_batch
         self.epoch = 0
         self.start = 0  # Samples of this rank that the next iteration leaves out; then 0 again.
         self.cut_to = self.num_samples  # Samples of all ranks in one epoch, the first of its order.
@@ -55,9 +63,14 @@ class ResumableSampler(Sampler[int]):
         if not self.round_up:
             raise ConfigError('train_dataloader.sampler: found round_up=False, expected ResumableSampler with '
                               'round_up=True: training needs equally many samples on all ranks.')
+        # What is dropped follows from the global batch, or an epoch would depend on the number of ranks.
+        rest = self.num_samples % (batch_size * self.world_size)
         if drop_last and not endless:
-            # What is dropped follows from the global batch, or an epoch would depend on the number of ranks.
-            self.cut_to = self.num_samples - self.num_samples % (batch_size * self.world_size)
+            self.cut_to = self.num_samples - rest
+        elif 0 < rest < self.min_batch and not endless:
+            self.cut_to = self.num_samples - rest
+            print_log(f'{self.num_samples} samples leave a last batch of {rest}, fewer than min_batch='
+                      f'{self.min_batch}: each epoch leaves it out.', 'current')
         self.endless = endless
 
     def __len__(self) -> int:

@@ -11,6 +11,8 @@ from torch import Tensor
 from motionlab.codecs.batch_keys import SAMPLE_INDEX
 from motionlab.utils import ConfigError, DataError, MotionLabError
 
+NUM_SAMPLES = 'num_samples'  # Name of the metric that says how many samples the others are means of.
+
 
 class TensorMetric(BaseMetric):
     """Keeps tensors of the predictions and computes once over the whole set, on the main process.

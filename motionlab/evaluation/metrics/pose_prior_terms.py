@@ -4,11 +4,10 @@ import torch
 from torch import Tensor
 
 from motionlab.codecs import pose_prior_batch as keys
-from motionlab.evaluation.metrics.base import TensorMetric
+from motionlab.evaluation.metrics.base import NUM_SAMPLES, TensorMetric
 from motionlab.registry import METRICS
 from motionlab.utils import DataError
 
-NUM_SAMPLES = 'num_samples'
 _SHOWN = 8
 
 
