@@ -117,8 +117,10 @@ def find_snapshot(folder: Path) -> tuple[Path, str]:
 
 def _prefix_of(own: dict[str, Tensor]) -> str:
     """What stands before every name of the network: nothing, or what Lightning puts there."""
-    matches = {key: _NETWORK_KEY.search(key) for key in own}
-    prefixes = {key[:match.start()]: key for key, match in matches.items() if match}
+    prefixes: dict[str, str] = {}  # Each with the first key that has it.
+    for key in own:
+        if match := _NETWORK_KEY.search(key):
+            prefixes.setdefault(key[:match.start()], key)
     if not prefixes:
         raise CheckpointError('no key matches this source: none of the '
                               f'{len(own)} begins with encoder_net., decoder_net. or bodyprior_{_examples(own)}.')
