@@ -6,9 +6,7 @@ they are. Nothing here ever unpickles.
 
 import io
 import logging
-import lzma
 import struct
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable
@@ -18,12 +16,10 @@ import numpy as np
 from mmengine.logging import print_log
 
 from motionlab.utils import DataError
+from motionlab.utils.array_file import READ_ERRORS
 
 _LOCAL_HEADER = struct.Struct('<4s5H3I2H')  # PKWARE appnote 4.3.7: local file header
 _END_RECORD = struct.Struct('<4s4H2IH')     # 4.3.16: end of central directory record
-READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, TypeError, IndexError,
-                SyntaxError, tokenize.TokenError, KeyError, OverflowError, struct.error, NotImplementedError,
-                RuntimeError, MemoryError)
 _REWRITE = 'Write the file again; it is truncated or damaged.'
 
 

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from motionlab.datasets.store import READ_ERRORS
 from motionlab.utils import DataError
+from motionlab.utils.array_file import READ_ERRORS
 
 _HINT = 'Unpack or download the file again; it is truncated or damaged.'
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}

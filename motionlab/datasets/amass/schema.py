@@ -104,7 +104,7 @@ def read_frame_rate(archive: MotionArchive) -> float:
     """
     rates = {key: _number(archive, key) for key in RATE_KEYS if key in archive}
     if not rates:
-        raise DataError(archive.path, 'frame rate: missing', f'neither {RATE_KEYS[0]} nor {RATE_KEYS[1]}', 'one of them',
+        raise DataError(archive.path, 'frame rate: missing', 'nothing', ' or '.join(RATE_KEYS),
                         'Name the rate in the table of frame rates.')
     key, rate = next(iter(rates.items()))
     if len(set(rates.values())) > 1:

@@ -1,6 +1,5 @@
 """Which frames of the motion files become rows, and what the rows hold."""
 
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Protocol
 
@@ -37,7 +36,8 @@ class Selection(Protocol):
 
     name: ClassVar[str]
     row_fields: ClassVar[dict[str, tuple[type, tuple[int, ...]]]]  # field -> dtype, shape of a row
-    fact_fields: ClassVar[dict[str, tuple[type, tuple[int, ...]]]]
+    fact_fields: ClassVar[dict[str, tuple[type, tuple[int, ...]]]]  # the same for values of a whole file
+    rows_are_single: ClassVar[bool]  # rows of one file are no sequence: each records its file_id
 
     def settings(self) -> dict:
         """Everything that decides the rows, as plain values."""
@@ -49,8 +49,8 @@ class Selection(Protocol):
                frames: np.ndarray | None) -> SelectedRows:
         """Rows of one file; DataError where the content is malformed."""
 
-    def tables(self, counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Small arrays of a whole split, from the number of rows of each sequence."""
+    def tables(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Small arrays of a whole split, from the number of rows of each file, (S,)."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class PoseSelection:
     row_fields: ClassVar[dict] = {'pose_body': (np.float32, (63,)), 'root_orient': (np.float32, (3,)),
                                   'frame': (np.int32, ())}
     fact_fields: ClassVar[dict] = {}
+    rows_are_single: ClassVar[bool] = True
 
     def __post_init__(self):
         if not 0 < self.keep_rate <= 1:
@@ -84,7 +85,7 @@ class PoseSelection:
         return {'selection': self.name, **asdict(self)}
 
     def make_draw(self) -> FrameDraw:
-        generator = np.random.RandomState(self.seed)  # noqa: NPY002 - its stream is frozen; parity with VPoser's.
+        generator = np.random.RandomState(self.seed)  # Its stream is frozen: parity with VPoser's data.
 
         def draw(num_frames: int) -> np.ndarray:
             candidates = np.arange(int(0.1 * num_frames), int(0.9 * num_frames))
@@ -99,14 +100,5 @@ class PoseSelection:
         return SelectedRows({'pose_body': pose_body[frames].astype(np.float32),
                              'root_orient': root_orient[frames].astype(np.float32), 'frame': frames.astype(np.int32)})
 
-    def tables(self, counts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def tables(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         return {}
-
-
-def count_notices(notices: Counter, examples: dict[str, list[str]], found: list[str], relative: str) -> None:
-    """Add one file's notices to the counts, and the file to the first five of each."""
-    for notice in found:
-        notices[notice] += 1
-        examples.setdefault(notice, [])
-        if len(examples[notice]) < 5:
-            examples[notice].append(relative)
