@@ -259,6 +259,16 @@ class MotionRunner(Runner):
             if isinstance(loop, BaseLoop):
                 data_loading.release_workers(getattr(loop, 'loaders', [loop.dataloader]))
 
+    @property
+    def epoch(self) -> int:
+        """Epochs trained; 0 where there is no training (MMEngine would build the loop, and open the training data)."""
+        return self._train_loop.epoch if isinstance(self._train_loop, BaseLoop) else 0
+
+    @property
+    def iter(self) -> int:
+        """Iterations trained; 0 where there is no training."""
+        return self._train_loop.iter if isinstance(self._train_loop, BaseLoop) else 0
+
     # ---- checkpoints ------------------------------------------------------------------------------------------
 
     @property

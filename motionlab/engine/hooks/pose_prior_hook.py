@@ -31,11 +31,11 @@ class PosePriorHook(Hook):
 
     def before_train(self, runner) -> None:
         """The body must be there before anything is trained."""
-        runner.logger.info(f'Body: {_model(runner).load_body()}.')
+        runner.logger.info(f'Distances are measured on the body {_model(runner).load_body()}.')
 
     def before_test(self, runner) -> None:
         """Name the body."""
-        runner.logger.info(f'Body: {_model(runner).load_body()}.')
+        runner.logger.info(f'Distances are measured on the body {_model(runner).load_body()}.')
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Set the epoch, and say when terms begin or end to count."""
