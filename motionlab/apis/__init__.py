@@ -7,16 +7,23 @@ from motionlab.apis.pretrained import init_model, load_pretrained
 from motionlab.apis.widening import widen_inputs
 
 if TYPE_CHECKING:
-    from motionlab.apis.inferencers import LiftedClip, PoseLiftingInferencer
+    from motionlab.apis.body_ik import aligned_start, fit_body, joint_keypoints, marker_keypoints
+    from motionlab.apis.inferencers import BodyPoses, LiftedClip, PoseLiftingInferencer, PosePriorInferencer
     from motionlab.apis.streaming import PoseLiftingStream
 
-__all__ = ['LiftedClip', 'PoseLiftingInferencer', 'PoseLiftingStream', 'init_model', 'load_pretrained', 'widen_inputs']
+__all__ = ['BodyPoses', 'LiftedClip', 'PoseLiftingInferencer', 'PoseLiftingStream', 'PosePriorInferencer',
+           'aligned_start', 'fit_body', 'init_model', 'joint_keypoints', 'load_pretrained', 'marker_keypoints',
+           'widen_inputs']
 
 # They import MMEngine and the models, which takes its time: not before somebody asks for them.
-_LAZY = {'LiftedClip': 'inferencers', 'PoseLiftingInferencer': 'inferencers', 'PoseLiftingStream': 'streaming'}
+_LAZY = {
+    **dict.fromkeys(('BodyPoses', 'LiftedClip', 'PoseLiftingInferencer', 'PosePriorInferencer'), 'inferencers'),
+    **dict.fromkeys(('aligned_start', 'fit_body', 'joint_keypoints', 'marker_keypoints'), 'body_ik'),
+    'PoseLiftingStream': 'streaming',
+}
 
 
-def __getattr__(name: str) -> type:
+def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     return getattr(importlib.import_module(f'{__name__}.{_LAZY[name]}'), name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from motionlab.body.kinematics import Y_UP_TO_Z_UP
 from motionlab.body.skeletons import SMPLX_22, Skeleton
 from motionlab.utils import DataError
 from motionlab.visualization.skeleton_canvas import PoseView, reach_of, upright
@@ -60,7 +61,7 @@ class View:
 
 
 def draw_body(vertices_m: np.ndarray, faces: np.ndarray, size_px: int = 256, color: tuple[int, int, int] = BLUE,
-              view: View | None = None) -> np.ndarray:
+              view: View | None = None, points_m: np.ndarray | None = None) -> np.ndarray:
     """One body as a shaded mesh: painter's algorithm over the faces that look at the viewer.
 
     Args:
@@ -69,27 +70,34 @@ def draw_body(vertices_m: np.ndarray, faces: np.ndarray, size_px: int = 256, col
         size_px: Side of the picture.
         color: RGB of the lit surface.
         view: None shows all of this body.
+        points_m: (K, 3) drawn as dots over the body; those that are not finite are left out.
 
     Returns:
-        (size, size, 3) uint8 RGB; blank for a body with vertices that are not finite.
+        (size, size, 3) uint8 RGB; without a body where its vertices are not finite.
     """
     vertices, faces = _check_mesh(vertices_m, faces)
     side = size_px * _OVERSAMPLING
     picture = np.full((side, side, 3), _PAPER, dtype=np.uint8)
-    if not np.isfinite(vertices).all():
-        return cv2.resize(picture, (size_px, size_px))
     view = view or View.of(vertices)
-    points = vertices @ View.axes().T  # (V, 3) right, up, towards the viewer
-    corners = points[faces]  # (F, 3, 3)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # (F, 3), as long as 2 areas
-    front = np.flatnonzero(normals[:, 2] > 0)
-    front = front[np.argsort(corners[front, :, 2].mean(axis=1))]  # Far ones first.
-    scale = side / view.extent_m
-    pixels = np.stack([(points[:, 0] - view.centre_m[0]) * scale, (view.centre_m[1] - points[:, 1]) * scale], axis=1)
-    pixels = np.round((pixels + side / 2) * (1 << _SHIFT)).astype(np.int32)  # (V, 2)
-    colors = _shade(_smooth_normals(normals, faces, len(vertices))[faces[front]].mean(axis=1), color).tolist()
-    for triangle, shade in zip(pixels[faces[front]], colors):
-        cv2.fillConvexPoly(picture, triangle, shade, cv2.LINE_8, _SHIFT)
+
+    def to_fixed(points: np.ndarray) -> np.ndarray:
+        scale = side / view.extent_m
+        pixels = np.stack([points[:, 0] - view.centre_m[0], view.centre_m[1] - points[:, 1]], axis=1) * scale
+        return np.round((pixels + side / 2) * (1 << _SHIFT)).astype(np.int32)  # (n, 2)
+
+    if np.isfinite(vertices).all():
+        seen = vertices @ View.axes().T  # (V, 3) right, up, towards the viewer
+        corners = seen[faces]  # (F, 3, 3)
+        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # (F, 3), as long as 2 areas
+        front = np.flatnonzero(normals[:, 2] > 0)
+        front = front[np.argsort(corners[front, :, 2].mean(axis=1))]  # Far ones first.
+        colors = _shade(_smooth_normals(normals, faces, len(vertices))[faces[front]].mean(axis=1), color).tolist()
+        for triangle, shade in zip(to_fixed(seen)[faces[front]], colors):
+            cv2.fillConvexPoly(picture, triangle, shade, cv2.LINE_8, _SHIFT)
+    if points_m is not None:
+        points = np.asarray(points_m, dtype=np.float64) @ View.axes().T  # (K, 3)
+        for point in to_fixed(points[np.isfinite(points).all(axis=1)]).tolist():
+            cv2.circle(picture, point, round(side / 90 * (1 << _SHIFT)), _INK, -1, cv2.LINE_AA, _SHIFT)
     return cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_AREA)
 
 
@@ -114,6 +122,31 @@ def draw_body_grid(vertices_m: np.ndarray, faces: np.ndarray, columns: int | Non
     colors = colors or [BLUE] * len(vertices_m)
     pictures = [draw_body(body, faces, size_px, color, view) for body, color in zip(vertices_m, colors, strict=True)]
     return tile(pictures, columns, captions)
+
+
+def draw_fitted_bodies(vertices_m: np.ndarray, faces: np.ndarray, targets_m: np.ndarray, pelvis_m: np.ndarray,
+                       up_axis: str = 'y', captions: Sequence[str] | None = None, size_px: int = 320) -> np.ndarray:
+    """Bodies with the points they were fitted to, each about its own pelvis.
+
+    Args:
+        vertices_m: (N, V, 3) metres.
+        faces: (F, 3)
+        targets_m: (N, K, 3) metres; those that are not finite are left out.
+        pelvis_m: (N, 3) metres.
+        up_axis: ``'y'`` or ``'z'``, of the axes that the above are in.
+        captions: A line of text below each, or None.
+        size_px: Side of one picture.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    bodies, points = (np.asarray(array, dtype=np.float64) - np.asarray(pelvis_m)[:, None]
+                      for array in (vertices_m, targets_m))
+    if up_axis == 'z':
+        bodies, points = (array @ np.array(Y_UP_TO_Z_UP) for array in (bodies, points))
+    view = View.of(np.concatenate([bodies, points], axis=1))
+    pictures = [draw_body(body, faces, size_px, ORANGE, view, dots) for body, dots in zip(bodies, points, strict=True)]
+    return tile(pictures, None, captions)
 
 
 def draw_skeleton_grid(joints_m: np.ndarray, columns: int | None = None, size_px: int = 256,

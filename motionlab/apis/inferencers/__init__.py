@@ -1,8 +1,11 @@
 """Inferencers: raw inputs in, answers and pictures out."""
 
+from motionlab.apis.inferencers.body_poses import BodyPoses, FitTargets, read_poses, read_targets
 from motionlab.apis.inferencers.camera_file import read_camera
 from motionlab.apis.inferencers.keypoint_clip import read_depth_file
 from motionlab.apis.inferencers.lifted_clip import LiftedClip
 from motionlab.apis.inferencers.pose_lifting_inferencer import PoseLiftingInferencer
+from motionlab.apis.inferencers.pose_prior_inferencer import PosePriorInferencer
 
-__all__ = ['LiftedClip', 'PoseLiftingInferencer', 'read_camera', 'read_depth_file']
+__all__ = ['BodyPoses', 'FitTargets', 'LiftedClip', 'PoseLiftingInferencer', 'PosePriorInferencer', 'read_camera',
+           'read_depth_file', 'read_poses', 'read_targets']

@@ -135,7 +135,8 @@ class PosePriorInferencer:
         """Bodies fitted to keypoints or markers, in batches; see :func:`motionlab.apis.body_ik.fit_body`.
 
         Extras of the answer: ``loss`` and ``error_mm`` (T,), ``keypoints`` (T, K, 3) of the fitted bodies and
-        ``targets`` (T, K, 3) in metres, ``left_out`` (T,) bool.
+        ``targets`` (T, K, 3) in metres, ``left_out`` (T,) bool. The returned dict also has ``history``, one of
+        :class:`BodyFit` for each batch.
 
         Args:
             targets: Targets or their file, see :func:`read_targets`.
@@ -166,7 +167,8 @@ class PosePriorInferencer:
             fits.append(fit_body(self.model, keypoints, points, confidence=seen, initial=initial, stages=stages,
                                  optimizer=optimizer, data_loss=data_loss))
         poses = _fits_to_poses(fits, targets, body)
-        return _answer(poses, self._draw_fits(poses, num_drawn) if draw else None)
+        picture = self._draw_fits(poses, num_drawn) if draw else None
+        return {**_answer(poses, picture), 'history': [each.history for each in fits]}
 
     def _keypoints(self, targets: FitTargets) -> Keypoints:
         if targets.vertex_ids is None:
