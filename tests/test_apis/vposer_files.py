@@ -105,10 +105,6 @@ def published_state(version: int = 2, width: int = 16, latent: int = 4, seed: in
     return plain_network(version, width, latent, seed).state_dict()
 
 
-def read_fp16_reference(shared_dir: Path) -> Path:
-    return shared_dir / 'reference/vposer/vposer_raw_fp16.pt'
-
-
 def body_buffers() -> dict[str, Tensor]:
     """The 16 buffers of the licensed body, here of 30 vertices."""
     return {f'bm_train.{name}': torch.zeros(shape, dtype=torch.int32 if name in ('f', 'kintree_table') else None)
