@@ -6,14 +6,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from typing import TypeVar
 
+# Each worker uses one core: threads inside them would only compete.
+_THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
 
-def open_pool(workers: int, method: str = 'spawn') -> AbstractContextManager[ProcessPoolExecutor | None]:
+@contextmanager
+def open_pool(workers: int, method: str = 'spawn') -> Iterator[ProcessPoolExecutor | None]:
     """Worker processes of one thread each; none for one worker, which is this process.
 
     Args:
@@ -22,13 +25,20 @@ def open_pool(workers: int, method: str = 'spawn') -> AbstractContextManager[Pro
             its ``if __name__ == '__main__'`` guard; ``fork`` saves every worker the imports (seconds).
     """
     if workers == 1:
-        return nullcontext()
-    # Each worker uses one core: threads inside them would only compete.
-    for variable in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
-        os.environ[variable] = '1'
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), initializer=_start_worker)
-    pool.submit(os.getpid).result()  # Forked workers all start here, before a progress bar has a thread.
-    return pool
+        yield None
+        return
+    before = {variable: os.environ.get(variable) for variable in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, '1'))
+    try:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context(method), initializer=_start_worker) as pool:
+            pool.submit(os.getpid).result()  # Forked workers all start here, before a progress bar has a thread.
+            yield pool
+    finally:
+        for variable, value in before.items():
+            if value is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = value
 
 
 def map_in_order(pool: ProcessPoolExecutor | None, work: Callable[[Item], Result], items: Iterable[Item],

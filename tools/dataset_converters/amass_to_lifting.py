@@ -16,15 +16,12 @@ rendered body; without it every depth is the joint's own). --no-noise switches o
 import argparse
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -41,6 +38,7 @@ from motionlab.datasets.simulation.motion_files import SPLITS, MotionClip, list_
 from motionlab.datasets.simulation.virtual_cameras import SHIFTED_RIG
 from motionlab.engine.cli import run_tool
 from motionlab.utils import DataError
+from motionlab.utils.worker_pool import open_pool
 
 FORMAT = 2  # Raise it when the same settings give other numbers.
 _DEPTH_EFFECTS = {'depth-scale': 'scale', 'depth-shift': 'shift_m', 'depth-jitter': 'jitter',
@@ -132,31 +130,6 @@ def _simulate(job: Job, clips: list[MotionClip], prints: dict[str, str],
     return map(work, items) if pool is None else pool.map(work, items, chunksize=4)
 
 
-def _open_pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
-    """Worker processes for all sets; none for one worker, which is this process."""
-    if workers == 1:
-        return nullcontext()
-    # Each worker uses one core: threads inside them would only compete.
-    for variable in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
-        os.environ[variable] = '1'
-    # Forked workers need not import everything again (seconds each), where forking is safe.
-    context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    pool.submit(os.getpid).result()  # All workers start here, before the progress bar has a thread.
-    return pool
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Without this a worker would wait for work for ever after its parent was killed."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
 def _work(job: Job, item: tuple[MotionClip, str]) -> ShardSummary:
     clip, fingerprint = item
     return write_shard(clip, job.shard(clip.name), job.seed, job.frame_step, job.config, fingerprint)
@@ -229,7 +202,9 @@ def main(argv: list[str] | None = None) -> int:
     records: dict[str, dict | None] = {}
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('clips'),
                TimeElapsedColumn(), TimeRemainingColumn())
-    with _open_pool(args.workers) as pool, Progress(*columns) as progress:
+    # Forked workers need not import everything again (seconds each), where forking is safe.
+    method = 'fork' if sys.platform == 'linux' else 'spawn'
+    with open_pool(args.workers, method) as pool, Progress(*columns) as progress:
         for name in args.sets or found:
             config = make_config(args.num_cameras, without, name in args.shifted_sets)
             job = Job(args.src / name, args.dst / name, args.seed, args.frame_step, name in args.split_sets, config)

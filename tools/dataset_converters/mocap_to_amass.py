@@ -33,6 +33,7 @@ from motionlab.datasets.mocap.clip import resample
 from motionlab.datasets.mocap.motion_file import load_motion, motion_arrays, save_motion
 from motionlab.datasets.mocap.smplx_conversion import clip_to_smplx
 from motionlab.utils import DataError
+from motionlab.utils.worker_pool import end_with_parent
 
 FORMAT = 1  # Raise it when the same source gives other numbers: old output is then refused, not mixed in.
 
@@ -222,13 +223,7 @@ _messages = None  # The queue of the parent, in a worker.
 def _adopt_queue(messages) -> None:
     global _messages
     _messages = messages
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Without this a worker would wait for work for ever after its parent was killed."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _convert_and_tell(job: Job) -> Outcome:

@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--workers', type=int, default=1, help='processes (default 1)')
     parser.add_argument('--overwrite', action='store_true', help='replace data prepared with other settings or files')
     poses = parser.add_argument_group('poses')
-    poses.add_argument('--keep-rate', type=float, help='share of frames to draw from (default 0.3; 80 %% of it is kept)')
+    poses.add_argument('--keep-rate', type=float, help='share r of frames (default 0.3): 0.8 r is kept')
     poses.add_argument('--seed', type=int, help='of the drawing (default 100)')
     motions = parser.add_argument_group('motions')
     motions.add_argument('--fps', type=float, help='frames per second (default 30)')

@@ -11,6 +11,7 @@ from motionlab.utils import ConfigError, DataError
 FORMAT = 1  # Raise it when the same files and settings give other numbers.
 NAME = 'manifest.json'
 _KEYS = ('config', 'config_sha256', 'inputs', 'outputs', 'table', 'skipped', 'notices')
+_DELETE = 'It is damaged: delete it, or choose another prepared_dir.'
 _OVERWRITE = 'Choose another prepared_dir, or say overwrite (--overwrite) to replace it.'
 
 
@@ -33,9 +34,9 @@ def read_manifest(prepared_dir: Path) -> dict | None:
         missing = [key for key in _KEYS if key not in manifest]
     except (ValueError, TypeError) as error:
         raise DataError(path, 'content', f'{type(error).__name__}: {error}', 'the manifest of a preparation',
-                        _OVERWRITE) from None
+                        _DELETE) from None
     if missing:
-        raise DataError(path, 'content', f'no {", ".join(missing)}', 'the manifest of a preparation', _OVERWRITE)
+        raise DataError(path, 'content', f'no {", ".join(missing)}', 'the manifest of a preparation', _DELETE)
     return manifest
 
 

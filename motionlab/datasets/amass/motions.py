@@ -117,6 +117,11 @@ class MotionSelection:
         return {'selection': self.name, **asdict(plain), 'frame_rates': dict(self.frame_rates),
                 'pelvises': [pelvis.body for pelvis in self.pelvises], 'up_axis': self.up_axis}
 
+    def check_files(self, relatives: list[str]) -> None:
+        for pattern in self.frame_rates:
+            if not any(fnmatchcase(relative, pattern) for relative in relatives):
+                raise ConfigError(f'frame_rates: no file matches {pattern!r}; paths are like {relatives[0]}.')
+
     def make_draw(self) -> FrameDraw:
         return lambda num_frames: None
 

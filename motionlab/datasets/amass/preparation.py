@@ -93,7 +93,7 @@ def prepare_amass(preparation: AmassPreparation, console: Console | None = None)
         DataError: a file is malformed (``on_error='error'``), a data set or split is empty, or too much was skipped.
     """
     console = console or Console()
-    amass_root, prepared_dir = (Path(path).expanduser().absolute()
+    amass_root, prepared_dir = (Path(os.path.abspath(Path(path).expanduser()))
                                 for path in (preparation.amass_root, preparation.prepared_dir))
     say(console, f'amass_root: {amass_root}')
     say(console, f'prepared_dir: {prepared_dir}')
@@ -101,6 +101,7 @@ def prepare_amass(preparation: AmassPreparation, console: Console | None = None)
         raise ConfigError(f'prepared_dir: {prepared_dir} is inside of amass_root, where its files pass for motions.')
     splits = load_splits(preparation.splits)
     plan = make_plan(amass_root, splits, 'smplx' if preparation.family == 'any' else preparation.family)
+    preparation.selection.check_files([file.relative for planned in plan.sets for file in planned.files])
     _tell_plan(plan, splits, preparation.selection, console)
     prepared_dir.mkdir(parents=True, exist_ok=True)
     config = _config(preparation, splits)
@@ -109,7 +110,11 @@ def prepare_amass(preparation: AmassPreparation, console: Console | None = None)
                              preparation.on_error == 'skip', pool, console)
         scans = run.scan(plan)
         inputs = {scan.file.relative: scan.fingerprint for group in scans for scan in group if scan.fingerprint}
-        manifest = None if preparation.overwrite else run.find_earlier(config, inputs)
+        manifest = None
+        if preparation.overwrite:
+            run.replace_earlier()
+        else:
+            manifest = run.find_earlier(config, inputs)
         reused = manifest is not None
         if not reused:
             run.extract(plan, scans)

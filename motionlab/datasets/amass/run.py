@@ -55,6 +55,7 @@ class PreparationRun:
     skipped: Reasons = field(default_factory=Reasons)
     notices: Reasons = field(default_factory=Reasons)
     kept: dict[str, list[tuple[AmassFile, Path, int]]] = field(default_factory=dict)  # split -> file, shard, rows
+    stale: set[str] = field(default_factory=set)  # files of another preparation, to be replaced
 
     @property
     def shards(self) -> Path:
@@ -91,6 +92,11 @@ class PreparationRun:
             raise DataError(self.amass_root / entry['files'][0], reason, f'{entry["count"]} such files left out',
                             'no malformed file', 'Ask again for leaving them out (on_error skip).')
         return manifest if outputs_are_there(self.prepared_dir, manifest) else None
+
+    def replace_earlier(self) -> None:
+        """Have the files of an earlier preparation removed when this one is complete."""
+        manifest = read_manifest(self.prepared_dir)
+        self.stale = set(manifest['outputs']) if manifest else set()
 
     def extract(self, plan: Plan, scans: list[list[ScannedFile]]) -> None:
         """Put the rows of every file into its shard; DataError at the first malformed one unless errors are skipped."""
@@ -133,6 +139,8 @@ class PreparationRun:
                 progress.advance(task)
         # From here on the old manifest would describe new files.
         (self.prepared_dir / NAME).unlink(missing_ok=True)
+        for name in self.stale - manifest['outputs'].keys():
+            (self.prepared_dir / name).unlink(missing_ok=True)
         for split in self.kept:
             os.replace(self._part(split), self.prepared_dir / f'{split}.npz')
         write_manifest(self.prepared_dir, manifest)

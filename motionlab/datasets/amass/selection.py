@@ -42,6 +42,9 @@ class Selection(Protocol):
     def settings(self) -> dict:
         """Everything that decides the rows, as plain values."""
 
+    def check_files(self, relatives: list[str]) -> None:
+        """Raise ConfigError where settings name files that are not among these."""
+
     def make_draw(self) -> FrameDraw:
         """A new source of frame numbers for one preparation."""
 
@@ -83,6 +86,9 @@ class PoseSelection:
 
     def settings(self) -> dict:
         return {'selection': self.name, **asdict(self)}
+
+    def check_files(self, relatives: list[str]) -> None:
+        pass
 
     def make_draw(self) -> FrameDraw:
         generator = np.random.RandomState(self.seed)  # Its stream is frozen: parity with VPoser's data.

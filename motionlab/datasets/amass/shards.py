@@ -19,6 +19,7 @@ from motionlab.datasets.amass.schema import MotionHeader, holds_motion, read_hea
 from motionlab.datasets.amass.selection import Selection
 from motionlab.datasets.npz_writer import write_member
 from motionlab.utils import DataError
+from motionlab.utils.array_file import READ_ERRORS
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,9 @@ def scan_file(item: tuple[Path, AmassFile]) -> ScannedFile:
     amass_root, file = item
     if file.named_other:
         return ScannedFile(file)
-    path = amass_root / file.relative
-    fingerprint = f'{path.stat().st_size} bytes'
+    fingerprint = 'unreadable'
     try:
-        with MotionArchive(path) as archive:
+        with MotionArchive(amass_root / file.relative) as archive:
             fingerprint = archive.fingerprint()
             if file.named_family is None and not holds_motion(archive):
                 return ScannedFile(file)
@@ -97,10 +97,9 @@ def shard_path(work_dir: Path, file: AmassFile) -> Path:
 def extract_rows(task: FileTask) -> FileResult:
     """Write the shard of a file unless an earlier run has; its arrays are the only ones in memory."""
     fingerprint = task.fingerprint()
-    if task.shard.is_file():
-        with np.load(task.shard, allow_pickle=False) as shard:
-            if str(shard['fingerprint']) == fingerprint:
-                return FileResult(int(shard['num_rows']), shard['notices'].tolist())
+    finished = _finished(task.shard, fingerprint)
+    if finished:
+        return finished
     try:
         with MotionArchive(task.amass_root / task.scanned.file.relative) as archive:
             selected = task.selection.select(archive, task.scanned.header, task.scanned.file.relative, task.frames)
@@ -113,6 +112,18 @@ def extract_rows(task: FileTask) -> FileResult:
                  notices=np.array(selected.notices, np.dtype('<U120')), **selected.facts, **selected.rows)
     os.replace(part, task.shard)
     return FileResult(num_rows, selected.notices)
+
+
+def _finished(path: Path, fingerprint: str) -> FileResult | None:
+    """What an earlier run made of the same task."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as shard:
+            same = str(shard['fingerprint']) == fingerprint
+            return FileResult(int(shard['num_rows']), shard['notices'].tolist()) if same else None
+    except READ_ERRORS:  # A machine that lost its power can leave a shard without content: its rows are taken again.
+        return None
 
 
 def assemble_split(target: Path, selection: Selection, shards: list[tuple[AmassFile, Path, int]]) -> int:
