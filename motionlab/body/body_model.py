@@ -17,17 +17,9 @@ from torch import Tensor, nn
 
 from motionlab.body.blend_skinning import skin
 from motionlab.body.body_file import BodyDescription
-from motionlab.body.kinematics import forward_kinematics
-from motionlab.body.pose_arguments import batch_last, common_batch, local_matrices, pose_matrices
-from motionlab.body.posed_tree import (
-    NUM_BODY,
-    PosedTree,
-    carried_joints,
-    pose_features,
-    rest_to_posed,
-    transforms_batch_last,
-    with_batch,
-)
+from motionlab.body.joint_chain import batch_last, chain_transforms
+from motionlab.body.pose_arguments import NUM_BODY, local_rotations
+from motionlab.body.posed_tree import PosedTree
 from motionlab.body.skeletons import SMPL_24, SMPLH_52, SMPLX_55, Skeleton
 
 if TYPE_CHECKING:  # They are built from a BodyModel, and it builds them.
@@ -140,7 +132,7 @@ class BodyModel(nn.Module):
         with self._full_precision():
             tree = self.pose_tree(betas, root_orient, pose_body, transl, pose_hand, pose_jaw, pose_eye, expression,
                                   dmpls)
-            return self._all_joints(tree)
+            return tree.finish(tree.joints(self.body_ancestors))
 
     def vertices(self, betas: Tensor | None = None, root_orient: Tensor | None = None,
                  pose_body: Tensor | None = None, transl: Tensor | None = None, *, pose_hand: Tensor | None = None,
@@ -158,7 +150,7 @@ class BodyModel(nn.Module):
         with self._full_precision():
             tree = self.pose_tree(betas, root_orient, pose_body, transl, pose_hand, pose_jaw, pose_eye, expression,
                                   dmpls)
-            return BodyOutput(self._skin(tree), self._all_joints(tree))
+            return BodyOutput(tree.finish(self._skin(tree)), tree.finish(tree.joints(self.body_ancestors)))
 
     def select_vertices(self, vertex_ids: Sequence[int] | Tensor) -> BodyModel:
         """The same body with these vertices only, in this order; joints stay what they are.
@@ -202,75 +194,56 @@ class BodyModel(nn.Module):
         # Half-precision products would move vertices by centimetres.
         return torch.autocast(self.v_template.device.type, enabled=False)
 
-    def _cast(self, value: Tensor | None) -> Tensor | None:
-        return None if value is None else value.to(self.v_template)
-
     def pose_tree(self, betas: Tensor | None, root_orient: Tensor | None, pose_body: Tensor | None,
                   transl: Tensor | None, pose_hand: Tensor | None, pose_jaw: Tensor | None, pose_eye: Tensor | None,
                   expression: Tensor | None, dmpls: Tensor | None) -> PosedTree:
         """The posed joint tree; arguments and errors as in :meth:`joints`."""
-        plain = {'betas': self._cast(betas), 'expression': self._cast(expression), 'dmpls': self._cast(dmpls)}
-        plain = {name: value for name, value in plain.items() if value is not None}
-        transl = self._cast(transl)
-        if transl is not None and transl.shape[-1:] != (3,):
-            raise ValueError(f'transl: found shape {tuple(transl.shape)}, expected (..., 3)')
-        others = [value.shape[:-1] for value in (*plain.values(), transl) if value is not None]
-        poses = {'root_orient': root_orient, 'pose_body': pose_body, 'pose_hand': pose_hand, 'pose_jaw': pose_jaw,
-                 'pose_eye': pose_eye}
-        matrices = pose_matrices(self.family, {name: self._cast(pose) for name, pose in poses.items()},
-                                 max(map(len, others), default=None), self.hand_mean)
-        coefficients = self._coefficients(plain)
-        rest = self.joint_template  # (J, 3)
+        shape = {'betas': betas, 'expression': expression, 'dmpls': dmpls}
+        shape = {name: value.to(self.v_template) for name, value in shape.items() if value is not None}
+        if transl is not None:
+            transl = transl.to(self.v_template)
+            if transl.shape[-1:] != (3,):
+                raise ValueError(f'transl: found shape {tuple(transl.shape)}, expected (..., 3)')
+        others = [value.shape[:-1] for value in (*shape.values(), *(() if transl is None else (transl,)))]
+        poses = {'root_orient': root_orient, 'pose_body': pose_body, 'pose_jaw': pose_jaw, 'pose_eye': pose_eye,
+                 'pose_hand': pose_hand}
+        local, batch = local_rotations(self.family, poses, others, self.v_template, self.hand_mean)
+        coefficients = self._coefficients(shape, batch)
+        rest = self.joint_template[..., None]  # (J, 3, 1)
         if coefficients is not None:
-            shapes = self.joint_shapes[..., :coefficients.shape[-1]]
-            rest = rest + (coefficients @ shapes.flatten(0, 1).mT).unflatten(-1, rest.shape)  # (..., J, 3)
-        batch = common_batch(*others, *(turns.shape[:-3] for turns in matrices.values()))
-        count = NUM_BODY if matrices.keys() <= {'root_orient', 'pose_body'} else self.num_joints
-        local = local_matrices(self.family, matrices, count, self.v_template)  # (..., K, 3, 3)
-        joints, rotations = forward_kinematics(local, rest[..., :count, :], None, self.parents[:count])
-        return PosedTree(batch, coefficients, rest, joints, local, rotations, transl)
+            rest = rest + self.joint_shapes[..., :len(coefficients)] @ coefficients  # (J, 3, 1 or B)
+        world = chain_transforms(local, rest[:len(local)], self.parents[:len(local)])
+        return PosedTree(batch, coefficients, local, rest, world, transl)
 
-    def _coefficients(self, given: Mapping[str, Tensor]) -> Tensor | None:
-        """(..., n) coefficients of the first n blend shapes, as few as ``given`` needs; None for the mean shape."""
-        if not given:
-            return None
+    def _coefficients(self, given: Mapping[str, Tensor], batch: tuple[int, ...]) -> Tensor | None:
+        """(n, 1 or B) coefficients of the first n blend shapes, as few as ``given`` needs; None for the mean shape."""
         counts = {'betas': self.num_betas, 'expression': self.num_expressions, 'dmpls': self.num_dmpls}
-        for name, value in given.items():
-            if value.shape[-1] > counts[name]:
-                raise ValueError(f'{name}: found {value.shape[-1]} coefficients, this body was loaded with '
-                                 f'{counts[name]} of them ({self.description})')
-        batch = common_batch(*(value.shape[:-1] for value in given.values()))
-        parts = []
+        columns = {name: batch_last(value, batch, 1) for name, value in given.items()}  # (n, 1 or B)
+        elements = max((value.shape[1] for value in columns.values()), default=1)
+        rows, missing = [], 0
         for name, count in counts.items():
-            value = given.get(name)
-            value = self.v_template.new_zeros(*batch, 0) if value is None else value.expand(*batch, value.shape[-1])
-            parts += [value, value.new_zeros(*batch, count - value.shape[-1])]
-        last = max(list(counts).index(name) for name in given)
-        return torch.cat(parts[:2 * last + 1], dim=-1)
+            found = len(columns.get(name, ()))
+            if found > count:
+                raise ValueError(f'{name}: found {found} coefficients, this body was loaded with {count} of them '
+                                 f'({self.description})')
+            if found:
+                rows += [self.v_template.new_zeros(missing, elements), columns[name].expand(-1, elements)]
+                missing = 0
+            missing += count - found
+        return torch.cat(rows) if rows else None
 
-    def _all_joints(self, tree: PosedTree) -> Tensor:
-        joints = carried_joints(tree.joints, tree.rotations, tree.rest, self.body_ancestors)  # (..., J, 3)
-        if tree.transl is not None:
-            joints = joints + tree.transl[..., None, :]
-        return joints.expand(*tree.batch, *joints.shape[-2:])
-
-    def shaped_vertices(self, coefficients: Tensor | None, batch: tuple[int, ...]) -> Tensor:
-        """(V, 3, 1 or B) vertices before posing, of a :class:`PosedTree`'s coefficients."""
+    def shaped_vertices(self, coefficients: Tensor | None) -> Tensor:
+        """(V, 3, 1 or B) vertices before posing, of the coefficients of a :class:`PosedTree`."""
         base = self.v_template[..., None]
         if coefficients is None:
             return base
-        coefficients = batch_last(coefficients, batch)  # (n, 1 or B)
-        return base + self.blend_shapes[..., :len(coefficients)] @ coefficients
+        return base + self.blend_shapes[..., :len(coefficients)] @ coefficients  # (V, 3, 1 or B)
 
     def _skin(self, tree: PosedTree) -> Tensor:
-        """(*batch, V, 3)"""
-        count = tree.joints.shape[-2]
-        transforms = rest_to_posed(tree.rest[..., :count, :], tree.joints, tree.rotations)
-        vertices = skin(self.shaped_vertices(tree.coefficients, tree.batch), self.posedirs[..., :9 * (count - 1)],
-                        pose_features(tree.local, tree.batch),
-                        self.merged_weights if count == NUM_BODY else self.weights,
-                        transforms_batch_last(transforms, tree.batch))
-        return with_batch(vertices, tree.batch, tree.transl)
+        """(V, 3, 1 or B)"""
+        count = tree.num_turned
+        return skin(self.shaped_vertices(tree.coefficients), self.posedirs[..., :9 * (count - 1)], tree.pose_features(),
+                    self.merged_weights if count == NUM_BODY else self.weights, tree.rest_to_posed())
 
 
 _TENSORS = ('v_template', 'blend_shapes', 'posedirs', 'weights', 'joint_template', 'joint_shapes', 'faces', 'hand_mean')

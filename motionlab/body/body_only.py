@@ -7,17 +7,9 @@ from torch import Tensor, nn
 
 from motionlab.body.blend_skinning import skin
 from motionlab.body.body_model import BodyModel, BodyOutput
-from motionlab.body.kinematics import forward_kinematics
-from motionlab.body.pose_arguments import common_batch, local_matrices, pose_matrices
-from motionlab.body.posed_tree import (
-    NUM_BODY,
-    PosedTree,
-    carried_joints,
-    pose_features,
-    rest_to_posed,
-    transforms_batch_last,
-    with_batch,
-)
+from motionlab.body.joint_chain import chain_transforms
+from motionlab.body.pose_arguments import NUM_BODY, local_rotations
+from motionlab.body.posed_tree import PosedTree
 
 
 class BodyOnly(nn.Module):
@@ -36,23 +28,23 @@ class BodyOnly(nn.Module):
 
     def __init__(self, body: BodyModel, tree: PosedTree):
         super().__init__()
-        tree = _single(tree)
+        if math.prod(tree.batch) != 1:
+            raise ValueError(f'body_only: found constants of batch shape {tree.batch}, expected those of one body')
         self.description, self.family, self.parents = body.description, body.family, body.parents
-        count = tree.joints.shape[-2]
-        features = pose_features(tree.local, ())[9 * (NUM_BODY - 1):]  # (9 (K - 22), 1); zero-pose joints: empty
-        base = body.shaped_vertices(tree.coefficients, ())
-        base = base + body.posedirs[..., 9 * (NUM_BODY - 1):9 * (count - 1)] @ features  # (V, 3, 1)
-        owners = _owners(tree.local, self.parents)
+        body_columns = 9 * (NUM_BODY - 1)
+        features = tree.pose_features()[body_columns:]  # (9 (K - 22), 1)
+        base = body.shaped_vertices(tree.coefficients)
+        base = base + body.posedirs[..., body_columns:body_columns + len(features)] @ features  # (V, 3, 1)
+        owners = _owners(tree.local[..., 0], self.parents)
         turned = sorted({owner for owner in owners if owner >= NUM_BODY})
         columns = [*range(NUM_BODY), *turned]
         slots = torch.tensor([columns.index(owner) for owner in owners], device=base.device)
-        weights = base.new_zeros(len(base), len(columns)).index_add_(1, slots, body.weights)
-        constant = rest_to_posed(tree.rest[:count], tree.joints, tree.rotations)[turned]  # (n, 3, 4)
         for name, tensor in {
-                'base': base, 'posedirs': body.posedirs[..., :9 * (NUM_BODY - 1)].contiguous(), 'weights': weights,
-                'rest_joints': carried_joints(tree.joints, tree.rotations, tree.rest, body.body_ancestors),
-                'ancestors': body.body_ancestors, 'faces': body.faces, 'turned_transforms': constant,
-                'turned_ancestors': body.body_ancestors[turned]}.items():
+                'base': base, 'posedirs': body.posedirs[..., :body_columns].contiguous(),
+                'weights': base.new_zeros(len(base), len(columns)).index_add_(1, slots, body.weights),
+                'rest_joints': tree.joints(body.body_ancestors), 'ancestors': body.body_ancestors, 'faces': body.faces,
+                'turned_transforms': tree.rest_to_posed()[turned], 'turned_ancestors': body.body_ancestors[turned],
+        }.items():
             self.register_buffer(name, tensor, persistent=False)
 
     @property
@@ -70,7 +62,8 @@ class BodyOnly(nn.Module):
                transl: Tensor | None = None) -> Tensor:
         """Joints (..., J, 3) in metres; arguments as in :meth:`mesh`."""
         with torch.autocast(self.base.device.type, enabled=False):
-            return self._all_joints(self._pose(pose_body, root_orient, transl))
+            tree = self._pose(pose_body, root_orient, transl)
+            return tree.finish(tree.joints(self.ancestors))
 
     def mesh(self, pose_body: Tensor | None = None, root_orient: Tensor | None = None,
              transl: Tensor | None = None) -> BodyOutput:
@@ -86,42 +79,25 @@ class BodyOnly(nn.Module):
         """
         with torch.autocast(self.base.device.type, enabled=False):
             tree = self._pose(pose_body, root_orient, transl)
-            transforms = rest_to_posed(tree.rest[:NUM_BODY], tree.joints, tree.rotations)  # (..., 22, 3, 4)
+            transforms = tree.rest_to_posed()  # (22, 3, 4, 1 or B)
             if len(self.turned_ancestors):
-                carriers = transforms[..., self.turned_ancestors, :, :]
-                carried = carriers[..., :3] @ self.turned_transforms  # (..., n, 3, 4)
-                carried = torch.cat([carried[..., :3], carried[..., 3:] + carriers[..., 3:]], dim=-1)
-                transforms = torch.cat([transforms, carried], dim=-3)
-            vertices = skin(self.base, self.posedirs, pose_features(tree.local, tree.batch), self.weights,
-                            transforms_batch_last(transforms, tree.batch))
-            return BodyOutput(with_batch(vertices, tree.batch, tree.transl), self._all_joints(tree))
+                transforms = torch.cat([transforms, self._turned(transforms)])
+            vertices = skin(self.base, self.posedirs, tree.pose_features(), self.weights, transforms)
+            return BodyOutput(tree.finish(vertices), tree.finish(tree.joints(self.ancestors)))
+
+    def _turned(self, transforms: Tensor) -> Tensor:
+        """(n, 3, 4, 1 or B) transforms of the joints that constants turn, from those of the 22 posed ones."""
+        carriers = transforms[self.turned_ancestors]  # (n, 3, 4, 1 or B)
+        carried = (carriers[:, :, :3, None] * self.turned_transforms[:, None]).sum(dim=2)
+        return torch.cat([carried[:, :, :3], carried[:, :, 3:] + carriers[:, :, 3:]], dim=2)
 
     def _pose(self, pose_body: Tensor | None, root_orient: Tensor | None, transl: Tensor | None) -> PosedTree:
-        cast = {'pose_body': pose_body, 'root_orient': root_orient, 'transl': transl}
-        cast = {name: None if value is None else value.to(self.base) for name, value in cast.items()}
-        transl = cast.pop('transl')
-        others = () if transl is None else transl.shape[:-1]
-        matrices = pose_matrices(self.family, cast, None if transl is None else len(others))
-        local = local_matrices(self.family, matrices, NUM_BODY, self.base)  # (..., 22, 3, 3)
-        joints, rotations = forward_kinematics(local, self.rest_joints[:NUM_BODY], None, self.parents[:NUM_BODY])
-        batch = common_batch(local.shape[:-3], others)
-        return PosedTree(batch, None, self.rest_joints, joints, local, rotations, transl)
-
-    def _all_joints(self, tree: PosedTree) -> Tensor:
-        joints = carried_joints(tree.joints, tree.rotations, tree.rest, self.ancestors)  # (..., J, 3)
-        if tree.transl is not None:
-            joints = joints + tree.transl[..., None, :]
-        return joints.expand(*tree.batch, *joints.shape[-2:])
-
-
-def _single(tree: PosedTree) -> PosedTree:
-    """The same tree without batch axes."""
-    if math.prod(tree.batch) != 1:
-        raise ValueError(f'body_only: found constants of batch shape {tree.batch}, expected those of one body')
-    coefficients = None if tree.coefficients is None else tree.coefficients.flatten()
-    return tree._replace(batch=(), coefficients=coefficients, rest=tree.rest.reshape(-1, 3),
-                         joints=tree.joints.reshape(-1, 3), local=tree.local.reshape(-1, 3, 3),
-                         rotations=tree.rotations.reshape(-1, 3, 3))
+        if transl is not None:
+            transl = transl.to(self.base)
+        local, batch = local_rotations(self.family, {'root_orient': root_orient, 'pose_body': pose_body},
+                                       [] if transl is None else [transl.shape[:-1]], self.base, None)
+        world = chain_transforms(local, self.rest_joints[:NUM_BODY], self.parents[:NUM_BODY])
+        return PosedTree(batch, None, local, self.rest_joints, world, transl)
 
 
 def _owners(local: Tensor, parents: tuple[int, ...]) -> list[int]:

@@ -3,14 +3,16 @@
 A rotation sits in its own joint and turns everything below it. Matrices act on column vectors.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from motionlab.body.joint_chain import batch_first, batch_last, chain_transforms
 from motionlab.body.rotations import rotvec_to_rotmat
-from motionlab.body.skeletons import SMPLX_22, tree_levels
+from motionlab.body.skeletons import SMPLX_22
 from motionlab.utils import DataError
 
 # AMASS is Z-up: U maps our Y-up axes (x left, y up, z forward at rest) to it, (x, y, z) -> (x, -z, y).
@@ -18,7 +20,7 @@ Y_UP_TO_Z_UP = ((1., 0., 0.), (0., 0., -1.), (0., 1., 0.))
 
 
 def local_to_global(local_rotmats: Tensor, parents: Sequence[int]) -> Tensor:
-    """Global rotations of a joint tree, one batched product per tree level.
+    """Global rotations of a joint tree, one product per tree level; differentiable once.
 
     Args:
         local_rotmats: (..., J, 3, 3) rotation of each joint in its parent's frame.
@@ -27,13 +29,12 @@ def local_to_global(local_rotmats: Tensor, parents: Sequence[int]) -> Tensor:
     Returns:
         (..., J, 3, 3) rotation of each joint in the world.
     """
+    batch = local_rotmats.shape[:-3]
     # Half-precision products would bend the chain by degrees at its end.
     with torch.autocast(local_rotmats.device.type, enabled=False):
-        levels, order = _plan(tuple(parents), local_rotmats.device)
-        parts = [local_rotmats.index_select(-3, levels[0][0])]  # (..., n, 3, 3)
-        for joints, parent_slots in levels[1:]:
-            parts.append(parts[-1].index_select(-3, parent_slots) @ local_rotmats.index_select(-3, joints))
-        return torch.cat(parts, dim=-3).index_select(-3, order)  # (..., J, 3, 3)
+        rest = local_rotmats.new_zeros(len(parents), 3, 1)
+        world = chain_transforms(batch_last(local_rotmats, batch, 3), rest, tuple(parents))  # (J, 3, 4, B)
+        return batch_first(world[:, :, :3], batch)  # (..., J, 3, 3)
 
 
 def global_to_local(global_rotmats: Tensor, parents: Sequence[int]) -> Tensor:
@@ -57,27 +58,21 @@ def forward_kinematics(local_rotmats: Tensor, rest_joints: Tensor, trans: Tensor
         parents: J parent indices, -1 for the root.
 
     Returns:
-        joints (..., J, 3) in metres and global rotations (..., J, 3, 3), dtype of the inputs (fp32 or fp64).
+        joints (..., J, 3) in metres and global rotations (..., J, 3, 3), both with the batch axes of all inputs
+        together and in the dtype of the inputs (fp32 or fp64); the batch is innermost in memory. Differentiable once.
     """
     num_joints = len(parents)
     if local_rotmats.shape[-3:] != (num_joints, 3, 3) or rest_joints.shape[-2:] != (num_joints, 3):
         raise ValueError(f'forward_kinematics: found rotations {tuple(local_rotmats.shape)} and rest joints '
                          f'{tuple(rest_joints.shape)} for {num_joints} joints')
-    rotations = local_to_global(local_rotmats, parents)  # (..., J, 3, 3)
-    with torch.autocast(rotations.device.type, enabled=False):
-        levels, order = _plan(tuple(parents), rotations.device)
-        root = rest_joints.index_select(-2, levels[0][0])  # (..., 1, 3)
-        if trans is not None:
-            root = root + trans.unsqueeze(-2)
-        batch = torch.broadcast_shapes(rotations.shape[:-3], root.shape[:-2])
-        parts = [root.expand(*batch, *root.shape[-2:])]
-        slots = torch.tensor(parents, device=rotations.device)
-        for joints, parent_slots in levels[1:]:
-            parents_of = slots[joints]
-            bones = rest_joints.index_select(-2, joints) - rest_joints.index_select(-2, parents_of)  # (..., n, 3)
-            turned = (rotations.index_select(-3, parents_of) @ bones.unsqueeze(-1)).squeeze(-1)
-            parts.append(parts[-1].index_select(-2, parent_slots) + turned)  # (..., n, 3)
-        return torch.cat(parts, dim=-2).index_select(-2, order), rotations
+    batches = [local_rotmats.shape[:-3], rest_joints.shape[:-2], *([] if trans is None else [trans.shape[:-1]])]
+    batch = tuple(torch.broadcast_shapes(*batches))
+    with torch.autocast(local_rotmats.device.type, enabled=False):
+        world = chain_transforms(batch_last(local_rotmats, batch, 3), batch_last(rest_joints, batch, 2),
+                                 tuple(parents))  # (J, 3, 4, B)
+        world = batch_first(world.expand(-1, -1, -1, math.prod(batch)), batch)  # (..., J, 3, 4)
+        joints = world[..., 3] if trans is None else world[..., 3] + trans.unsqueeze(-2)
+        return joints, world[..., :3]
 
 
 def smplx22_to_h36m17(joints22: Tensor, head_rotation: Tensor, regressor: Tensor, head_offset: Tensor) -> Tensor:
@@ -132,15 +127,3 @@ def amass_motion_joints(motion: Mapping[str, np.ndarray], rest_joints: np.ndarra
         to_y_up = torch.tensor(Y_UP_TO_Z_UP).mT
         joints, rotations = joints @ to_y_up.mT, to_y_up @ rotations
     return joints, rotations
-
-
-def _plan(parents: tuple[int, ...], device: torch.device) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-    """Per tree level (joint indices, slots of their parents in the level above), and the way back to joint order."""
-    levels = tree_levels(parents)
-    steps = []
-    for depth, joints in enumerate(levels):
-        above = levels[depth - 1] if depth else ()
-        slots = [above.index(parents[joint]) for joint in joints] if depth else [0] * len(joints)
-        steps.append((torch.tensor(joints, device=device), torch.tensor(slots, device=device)))
-    flat = [joint for joints in levels for joint in joints]
-    return steps, torch.tensor([flat.index(joint) for joint in range(len(parents))], device=device)

@@ -1,12 +1,14 @@
-"""Which joints the pose arguments of a body turn, and bringing them to rotation matrices of one batch shape."""
+"""Which joints the pose arguments of a body turn, and bringing all of them to rotation matrices."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from motionlab.body.joint_chain import batch_last
 from motionlab.body.rotations import rotvec_to_rotmat
+
+NUM_BODY = 22  # Root and the 21 body joints, which every family has in the same places.
 
 # Joints [first, end) of every pose argument, by family; hands are left before right, as are eyes.
 POSE_PARTS: dict[str, dict[str, tuple[int, int]]] = {
@@ -17,44 +19,68 @@ POSE_PARTS: dict[str, dict[str, tuple[int, int]]] = {
 }
 
 
-def pose_matrices(family: str, poses: Mapping[str, Tensor | None], other_batch_axes: int | None = None,
-                  hand_mean: Tensor | None = None) -> dict[str, Tensor]:
-    """Rotation matrices (..., K, 3, 3) of every pose argument that is given.
+def local_rotations(family: str, poses: Mapping[str, Tensor | None], other_batches: Sequence[tuple[int, ...]],
+                    like: Tensor, hand_mean: Tensor | None) -> tuple[Tensor, tuple[int, ...]]:
+    """Rotation matrices of the joints in their parents' frames, from whichever pose arguments are given.
 
     Args:
         family: Key of :data:`POSE_PARTS`.
         poses: Axis-angle in radians (..., 3 K) or (..., K, 3), or matrices (..., K, 3, 3), by name; for one joint
-            (..., 3) or (..., 3, 3).
-        other_batch_axes: Batch axes of the arguments that are no rotations; None without any.
-        hand_mean: (90,) added to ``pose_hand`` given as axis-angle; stands in where it is not given.
+            (..., 3) or (..., 3, 3). None for zero.
+        other_batches: Batch shapes of the arguments that are no rotations.
+        like: Tensor whose dtype and device the result has.
+        hand_mean: (90,) added to ``pose_hand`` given as axis-angle, standing in where it is not given; or None.
+
+    Returns:
+        (J, 3, 3, 1 or B), only joints 0 to 21 where no others are turned, and the batch shape of all arguments, which
+        has B elements.
 
     Raises:
-        ValueError: The family has no such joints, a shape fits no form, or (..., 3, 3) for one joint may be three
-            axis-angle vectors as well as a matrix because nothing else tells the number of batch axes.
+        ValueError: The family has no such joints, a shape fits no form, batch axes do not broadcast, or (3, 3) for one
+            joint may be three axis-angle vectors as well as a matrix because nothing else tells the batch axes.
     """
     parts = POSE_PARTS[family]
-    given = {name: pose for name, pose in poses.items() if pose is not None}
+    given = {name: pose.to(like) for name, pose in poses.items() if pose is not None}
     if hand_mean is not None:
         given.setdefault('pose_hand', torch.zeros_like(hand_mean))
     unknown = [name for name in given if name not in parts]
     if unknown:
         raise ValueError(f'{", ".join(unknown)}: a {family} body has no such joints, only {list(parts)}')
-    counts = {name: parts[name][1] - parts[name][0] for name in given}
-    forms = {name: _form(name, pose, counts[name]) for name, pose in given.items()}
-    known = [len(batch) for name, (_, batch) in forms.items() if batch is not None]
-    known += [] if other_batch_axes is None else [other_batch_axes]
-    matrices = {}
-    for name, pose in given.items():
+    vectors, matrices = _by_form(given, parts, other_batches)
+    if hand_mean is not None and 'pose_hand' in vectors:
+        vectors['pose_hand'] = vectors['pose_hand'] + hand_mean.view(-1, 3)
+    vector_batch = torch.broadcast_shapes(*(pose.shape[:-2] for pose in vectors.values()))
+    batch = tuple(torch.broadcast_shapes(vector_batch, *(pose.shape[:-3] for pose in matrices.values()),
+                                         *other_batches))
+    turns = {name: batch_last(pose, batch, 3) for name, pose in matrices.items()}  # (K, 3, 3, 1 or B)
+    if vectors:  # All in one go: a small conversion costs as much as a large one.
+        joined = torch.cat([pose.expand(*vector_batch, *pose.shape[-2:]) for pose in vectors.values()], dim=-2)
+        joined = batch_last(rotvec_to_rotmat(joined), batch, 3)
+        turns |= zip(vectors, joined.split([pose.shape[-2] for pose in vectors.values()]))
+    identity = torch.eye(3, dtype=like.dtype, device=like.device)[None, ..., None]  # (1, 3, 3, 1)
+    elements = max((turn.shape[-1] for turn in turns.values()), default=1)
+    body_alone = turns.keys() <= {'root_orient', 'pose_body'}
+    pieces = [turns.get(name, identity).expand(end - first, 3, 3, elements)
+              for name, (first, end) in parts.items() if not (body_alone and first >= NUM_BODY)]
+    return torch.cat(pieces), batch
+
+
+def _by_form(poses: Mapping[str, Tensor], parts: Mapping[str, tuple[int, int]],
+             other_batches: Sequence[tuple[int, ...]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Poses given as axis-angle, as (..., K, 3), and those given as matrices (..., K, 3, 3)."""
+    counts = {name: parts[name][1] - parts[name][0] for name in poses}
+    forms = {name: _form(name, pose, counts[name]) for name, pose in poses.items()}
+    known = [len(batch) for batch in (*other_batches, *(batch for _, batch in forms.values() if batch is not None))]
+    vectors, matrices = {}, {}
+    for name, pose in poses.items():
         is_matrix, batch = forms[name]
         if batch is None:
             is_matrix, batch = _settle(name, pose, known)
         if is_matrix:
             matrices[name] = pose.reshape(*batch, counts[name], 3, 3)
-            continue
-        if name == 'pose_hand' and hand_mean is not None:
-            pose = pose.reshape(*batch, -1) + hand_mean
-        matrices[name] = rotvec_to_rotmat(pose.reshape(*batch, counts[name], 3))  # (..., K, 3, 3)
-    return matrices
+        else:
+            vectors[name] = pose.reshape(*batch, counts[name], 3)
+    return vectors, matrices
 
 
 def _form(name: str, pose: Tensor, count: int) -> tuple[bool, tuple[int, ...] | None]:
@@ -87,24 +113,3 @@ def _settle(name: str, pose: Tensor, known: list[int]) -> tuple[bool, tuple[int,
         raise ValueError(f'{name}: shape {shape} may be one matrix or three axis-angle vectors; write (1, 3, 3) for '
                          'the matrix, or give another argument that shows the batch axes')
     return True, shape[:-2]
-
-
-def local_matrices(family: str, matrices: Mapping[str, Tensor], count: int, like: Tensor) -> Tensor:
-    """(..., count, 3, 3) rotations of joints 0 to count - 1: those of ``matrices``, the identity elsewhere."""
-    batch = common_batch(*(turns.shape[:-3] for turns in matrices.values()))
-    identity = torch.eye(3, dtype=like.dtype, device=like.device)
-    pieces = [matrices.get(name, identity).expand(*batch, end - first, 3, 3)
-              for name, (first, end) in POSE_PARTS[family].items() if first < count]
-    return torch.cat(pieces, dim=-3)
-
-
-def common_batch(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """Batch shape that all of ``shapes`` broadcast to."""
-    return tuple(torch.broadcast_shapes(*shapes))
-
-
-def batch_last(values: Tensor, batch: tuple[int, ...]) -> Tensor:
-    """(*b, n) to (n, B) where b broadcasts to ``batch`` of B elements; (n, 1) where b has one element only."""
-    if math.prod(values.shape[:-1]) != 1:
-        values = values.expand(*batch, values.shape[-1])
-    return values.reshape(-1, values.shape[-1]).mT  # (n, B)

@@ -1,73 +1,71 @@
-"""A posed joint tree and what skinning needs of it."""
+"""A posed joint tree and what skinning needs of it; the batch is the last axis throughout."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from motionlab.body.pose_arguments import batch_last
-
-NUM_BODY = 22  # Root and the 21 body joints, which every family has in the same places.
+from motionlab.body.joint_chain import batch_first
 
 
 class PosedTree(NamedTuple):
-    """A posed joint tree; K is J, or 22 where only root and body joints are turned.
+    """A posed joint tree of J joints, of which the first K are turned by their own rotations (22 or J).
 
-    ``batch`` is the shape of all arguments together; ``coefficients`` (..., n) are those of the first n blend shapes,
-    or None; ``rest`` (..., J, 3) and ``joints`` (..., K, 3) are metres before and after posing; ``local`` and
-    ``rotations`` (..., K, 3, 3) are in the parent's frame and in the world; ``transl`` (..., 3) is still to be added,
-    or None.
+    ``batch`` is the shape of all arguments together and has B elements. A last axis of 1 stands for all of them.
+    ``coefficients`` (n, 1 or B) are those of the first n blend shapes, or None; ``local`` (K, 3, 3, 1 or B) rotations
+    in the parents' frames; ``rest`` (J, 3, 1 or B) joints before posing; ``world`` (K, 3, 4, 1 or B) rotations and
+    positions after it, without ``transl`` (..., 3), which may be None. Metres.
     """
 
     batch: tuple[int, ...]
     coefficients: Tensor | None
-    rest: Tensor
-    joints: Tensor
     local: Tensor
-    rotations: Tensor
+    rest: Tensor
+    world: Tensor
     transl: Tensor | None
 
+    @property
+    def num_turned(self) -> int:
+        """K."""
+        return len(self.world)
 
-def pose_features(local: Tensor, batch: tuple[int, ...]) -> Tensor:
-    """(9 (K - 1), 1 or B) elements of R - I of all joints but the root, from rotations (..., K, 3, 3)."""
-    offsets = local[..., 1:, :, :] - torch.eye(3, dtype=local.dtype, device=local.device)
-    return batch_last(offsets.flatten(-3), batch)
+    def pose_features(self) -> Tensor:
+        """(9 (K - 1), 1 or B) elements of R - I of all turned joints but the root."""
+        identity = torch.eye(3, dtype=self.local.dtype, device=self.local.device)[..., None]
+        return (self.local[1:] - identity).flatten(0, 2)
+
+    def rest_to_posed(self) -> Tensor:
+        """(K, 3, 4, 1 or B) transforms that take a point of the resting body along with each joint."""
+        rotations, positions = self.world[:, :, :3], self.world[:, :, 3]
+        shift = positions - turn(rotations, self.rest[:self.num_turned])  # (K, 3, 1 or B)
+        return torch.cat([rotations, shift[:, :, None]], dim=2)
+
+    def joints(self, ancestors: Tensor) -> Tensor:
+        """All joints, before ``transl``: those that are not turned move rigidly with their nearest turned ancestor.
+
+        Args:
+            ancestors: (J,) that ancestor's index; unread for the turned joints themselves.
+
+        Returns:
+            (J, 3, 1 or B)
+        """
+        joints = self.world[:, :, 3]
+        if len(joints) == len(self.rest):
+            return joints
+        carriers = ancestors[len(joints):]
+        arms = self.rest[len(joints):] - self.rest[carriers]  # (J - K, 3, 1 or B)
+        carrier = self.world[carriers]
+        return torch.cat([joints, carrier[:, :, 3] + turn(carrier[:, :, :3], arms)])
+
+    def finish(self, points: Tensor) -> Tensor:
+        """Points (n, 3, 1 or B) of the posed body as (*batch, n, 3), with ``transl``."""
+        count = points.shape[-1]
+        points = batch_first(points, self.batch if count != 1 else (1,) * len(self.batch))  # (*batch or 1s, n, 3)
+        if self.transl is not None:
+            points = points + self.transl[..., None, :]
+        return points.expand(*self.batch, *points.shape[-2:])
 
 
-def rest_to_posed(rest: Tensor, joints: Tensor, rotations: Tensor) -> Tensor:
-    """(..., K, 3, 4) transforms that take a point of the resting body along with each joint."""
-    shift = joints - (rotations @ rest[..., None])[..., 0]  # (..., K, 3)
-    return torch.cat([rotations.expand(*shift.shape, 3), shift[..., None]], dim=-1)
-
-
-def transforms_batch_last(transforms: Tensor, batch: tuple[int, ...]) -> Tensor:
-    """(..., K, 3, 4) to (K, 3, 4, B), the order of :func:`~motionlab.body.blend_skinning.skin`."""
-    count = transforms.shape[-3]
-    flat = transforms.expand(*batch, count, 3, 4).reshape(-1, 12 * count).mT  # (12 K, B)
-    return flat.reshape(count, 3, 4, -1)
-
-
-def carried_joints(joints: Tensor, rotations: Tensor, rest: Tensor, ancestors: Tensor) -> Tensor:
-    """All J joints from the K posed ones (..., K, 3): the rest moves rigidly with its ancestors.
-
-    Args:
-        joints, rotations: (..., K, 3) and (..., K, 3, 3) of the posed joints.
-        rest: (..., J, 3) before posing.
-        ancestors: (J,) nearest posed ancestor; unread for the posed joints themselves.
-
-    Returns:
-        (..., J, 3)
-    """
-    count = joints.shape[-2]
-    if count == rest.shape[-2]:
-        return joints
-    carriers = ancestors[count:]
-    arms = rest[..., count:, :] - rest[..., carriers, :]  # (..., J - K, 3)
-    moved = joints[..., carriers, :] + (rotations[..., carriers, :, :] @ arms[..., None])[..., 0]
-    return torch.cat([joints, moved], dim=-2)
-
-
-def with_batch(vertices: Tensor, batch: tuple[int, ...], transl: Tensor | None) -> Tensor:
-    """Skinned vertices (V, 3, B) as (*batch, V, 3), moved by ``transl`` (..., 3)."""
-    vertices = vertices.permute(2, 0, 1).unflatten(0, batch) if batch else vertices[..., 0]
-    return vertices if transl is None else vertices + transl[..., None, :]
+def turn(rotations: Tensor, points: Tensor) -> Tensor:
+    """(n, 3, 3, B) rotations applied to (n, 3, B) points; either B may be 1."""
+    return (rotations * points[:, None]).sum(dim=2)  # (n, 3, B)

@@ -1,0 +1,106 @@
+"""Rigid transforms along a joint tree, one product per tree level, with the batch as the innermost axis."""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.autograd.function import Function, once_differentiable
+
+from motionlab.body.skeletons import tree_levels
+
+
+def batch_last(values: Tensor, batch: tuple[int, ...], value_axes: int) -> Tensor:
+    """Move the batch axes to the end as one.
+
+    Args:
+        values: (*b, *value), b broadcasting to ``batch`` of B elements.
+        batch: Shape of all batch axes.
+        value_axes: Number of axes in value.
+
+    Returns:
+        (*value, B), or (*value, 1) where b has one element only.
+    """
+    value = values.shape[values.ndim - value_axes:]
+    own = values.shape[:values.ndim - value_axes]
+    count = math.prod(own)
+    if count != 1:
+        values, count = values.expand(*batch, *value), math.prod(batch)
+    return values.reshape(count, math.prod(value)).mT.reshape(*value, count)
+
+
+def batch_first(values: Tensor, batch: tuple[int, ...]) -> Tensor:
+    """(*value, B) as a view (*batch, *value); the batch stays innermost in memory."""
+    values = values.movedim(-1, 0)
+    return values.unflatten(0, batch) if batch else values[0]
+
+
+def chain_transforms(local: Tensor, rest: Tensor, parents: tuple[int, ...]) -> Tensor:
+    """World transforms of the joints of a posed tree: rotation and position of each.
+
+    Differentiable once. A joint's rotation turns everything below it; the root turns about its own position.
+
+    Args:
+        local: (J, 3, 3, 1 or B) rotation of each joint in its parent's frame.
+        rest: (J, 3, 1 or B) unposed joints, metres.
+        parents: J parent indices, -1 for the root.
+
+    Returns:
+        (J, 3, 4, B): rotation in columns 0 to 2, position in column 3.
+    """
+    bones = rest - rest[[max(parent, 0) for parent in parents]]  # (J, 3, 1 or B)
+    roots = torch.tensor([parent < 0 for parent in parents], device=rest.device)
+    bones = torch.where(roots[:, None, None], rest, bones)
+    batch = max(local.shape[-1], rest.shape[-1])
+    steps = torch.cat([local.expand(-1, -1, -1, batch), bones[:, :, None].expand(-1, -1, -1, batch)], dim=2)
+    return _Chain.apply(steps, parents)  # (J, 3, 4, B)
+
+
+class _Chain(Function):
+
+    @staticmethod
+    def forward(ctx, steps: Tensor, parents: tuple[int, ...]) -> Tensor:
+        order, back, levels = _plan(parents)
+        steps = steps[order]  # Joints of one level lie together.
+        world = torch.empty_like(steps)
+        for span, carriers in levels:
+            if carriers is None:
+                world[span] = steps[span]
+                continue
+            carrier = world[carriers]  # (n, 3, 4, B)
+            torch.sum(carrier[:, :, :3, None] * steps[span, None], dim=2, out=world[span])
+            world[span, :, 3] += carrier[:, :, 3]
+        ctx.save_for_backward(steps, world)
+        ctx.plan = order, back, levels
+        return world[back]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        steps, world = ctx.saved_tensors
+        order, back, levels = ctx.plan
+        grad = grad[order]  # (J, 3, 4, B), complete for a level once all below it have been walked.
+        grad_steps = torch.empty_like(steps)
+        for span, carriers in reversed(levels):
+            if carriers is None:
+                grad_steps[span] = grad[span]
+                continue
+            pull = grad[span]
+            torch.sum(world[carriers][:, :, :3, None] * pull[:, :, None], dim=1, out=grad_steps[span])
+            turning = (pull[:, :, None] * steps[span, None]).sum(dim=3)  # (n, 3, 3, B)
+            grad.index_add_(0, torch.tensor(carriers, device=grad.device),
+                            torch.cat([turning, pull[:, :, 3:]], dim=2))
+        return grad_steps[back], None
+
+
+@lru_cache
+def _plan(parents: tuple[int, ...]) -> tuple[list[int], list[int], list[tuple[slice, list[int] | None]]]:
+    """Joints by level, the way back, and per level its span in that order and where its parents are (roots: None)."""
+    levels = tree_levels(parents)
+    order = [joint for level in levels for joint in level]
+    spans, start = [], 0
+    for depth, level in enumerate(levels):
+        carriers = [order.index(parents[joint]) for joint in level] if depth else None
+        spans.append((slice(start, start + len(level)), carriers))
+        start += len(level)
+    return order, [order.index(joint) for joint in range(len(order))], spans
