@@ -115,7 +115,8 @@ def test_wrong_files_say_what_is_valid(tmp_path, base, changes, message):
 @pytest.mark.parametrize(('text', 'message'), [
     (None, 'no such file'), ('', 'found NoneType'), ('- 1', 'found list'), ('a: [', 'cannot be read as YAML'),
     ('general: {rnd_seed: 1, rnd_seed: 2}', "'rnd_seed' is there twice"),
-    ('x: !!python/object/apply:os.getcwd []', 'YAML'), ('a: &a [*a]', 'unknown key a'), ('\x00', 'YAML'), ('base: &b {x: 1}\nother: {<<: *b}', 'unknown keys base, other'),
+    ('x: !!python/object/apply:os.getcwd []', 'YAML'), ('a: &a [*a]', 'unknown key a'), ('\x00', 'YAML'),
+    ('base: &b {x: 1}\nother: {<<: *b}', 'unknown keys base, other'),
 ])
 def test_what_is_no_such_file(tmp_path, text, message):
     path = tmp_path / 'odd.yaml'
