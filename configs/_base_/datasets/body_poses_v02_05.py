@@ -1,5 +1,5 @@
-# The splits of the published V02_05: train CMU + BMLrub 1-67, test BMLrub 68-91, vald BMLrub 92-115, in data/vposer_v02_05,
-# written by tools/dataset_converters/prepare_amass.py AMASS_ROOT data/vposer_v02_05 --splits v02_05 --selection poses.
+# The splits of the published V02_05 in data/vposer_v02_05: train CMU + BMLrub 1-67, test 68-91, vald 92-115, from
+# tools/dataset_converters/prepare_amass.py AMASS_ROOT data/vposer_v02_05 --splits v02_05 --selection poses.
 _base_ = ['./body_poses.py']
 
 _root = 'data/vposer_v02_05/'

@@ -31,7 +31,8 @@ def mean_geodesic(pred: Tensor, target: Tensor) -> Tensor:
 
 def mean_l1(pred: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference over points and coordinates: (B, V, 3) twice -> (B,) metres."""
-    return (pred - target).abs().mean((1, 2))
+    # The gradient of mean() is many times slower than that of sum() where the batch is innermost in memory, as in bodies.
+    return (pred - target).abs().sum((1, 2)) / pred[0].numel()
 
 
 def mean_distance(pred: Tensor, target: Tensor) -> Tensor:
