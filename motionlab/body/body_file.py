@@ -27,7 +27,7 @@ _SHAPE_COLUMNS = {10: (10, 0), 16: (16, 0), 300: (300, 0)}
 _SMPLX_COLUMNS = {20: (10, 10), 400: (300, 100), **_SHAPE_COLUMNS}
 _REQUIRED = ('v_template', 'f', 'shapedirs', 'posedirs', 'J_regressor', 'weights', 'kintree_table')
 _HANDS = ('hands_meanl', 'hands_meanr')
-_CONVERT = 'A vendor .pkl must first be converted to a plain .npz by the offline converter.'
+_CONVERT = 'Vendor .pkl files must first be converted to plain .npz by the offline converter.'
 
 
 @dataclass(frozen=True)
@@ -232,14 +232,19 @@ def _parents(path: Path, kintree_table: np.ndarray) -> tuple[int, ...]:
     return parents
 
 
-def _text(array: np.ndarray | None) -> str | None:
-    return str(array.item().decode() if array.dtype.kind == 'S' else array) if array is not None else None
+def _text(path: Path, arrays: dict[str, np.ndarray], key: str) -> str | None:
+    if key not in arrays:
+        return None
+    array = arrays[key]
+    if array.ndim or array.dtype.kind not in 'US':
+        raise DataError(path, key, f'{array.dtype} of shape {array.shape}', 'one text')
+    return array.item() if array.dtype.kind == 'U' else array.item().decode('latin1')
 
 
 def _gender(path: Path, arrays: dict[str, np.ndarray], asked: str | None) -> str:
     """Gender from the argument, the file, or its path: ``SMPLX_MALE.npz`` or ``male/model.npz``."""
     words = path.stem.lower().split('_') + [path.parent.name.lower()]
-    told = _text(arrays.get('gender')) or next((gender for gender in GENDERS if gender in words), None)
+    told = _text(path, arrays, 'gender') or next((gender for gender in GENDERS if gender in words), None)
     if asked is not None and (asked not in GENDERS or told not in (None, asked)):
         raise DataError(path, 'gender', f'gender={asked!r} asked for, {told!r} by file and path', f'one of {GENDERS}')
     return asked or told or 'unknown'
@@ -247,7 +252,7 @@ def _gender(path: Path, arrays: dict[str, np.ndarray], asked: str | None) -> str
 
 def _version(path: Path, arrays: dict[str, np.ndarray], asked: str | None, family: str) -> str:
     """Version tag from the argument, the file, or what path, columns and keys tell."""
-    told = asked or _text(arrays.get('version'))
+    told = asked or _text(path, arrays, 'version')
     if told is not None:
         return told
     if family != 'smplx':

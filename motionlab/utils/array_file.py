@@ -36,12 +36,12 @@ def read_npz_arrays(path: str | Path, required: Iterable[str], optional: Iterabl
     if not path.is_file():
         raise DataError(path, 'file', 'nothing at this path', 'an .npz archive')
     try:
-        archive = np.load(path, allow_pickle=False)
-        present = archive.files
-    except READ_ERRORS as error:  # AttributeError: a plain .npy has no files.
+        archive = zipfile.ZipFile(path)
+    except READ_ERRORS as error:
         raise DataError(path, 'archive', f'{type(error).__name__}: {error}', 'a zip archive of .npy members (.npz)',
-                        'It is truncated, damaged or another kind of file.') from error
+                        hint or 'It is truncated, damaged or another kind of file.') from error
     with archive:
+        present = {name.removesuffix('.npy') for name in archive.namelist() if name.endswith('.npy')}
         missing = [key for key in required if key not in present]
         if missing:
             raise DataError(path, f"key {', '.join(missing)}", f'only {sorted(present)}', 'these keys to be present',
@@ -50,12 +50,14 @@ def read_npz_arrays(path: str | Path, required: Iterable[str], optional: Iterabl
                 for key in [*required, *(key for key in optional if key in present)]}
 
 
-def _read_member(path: Path, archive: np.lib.npyio.NpzFile, key: str, hint: str) -> np.ndarray:
+def _read_member(path: Path, archive: zipfile.ZipFile, key: str, hint: str) -> np.ndarray:
     try:
-        array = archive[key]
+        with archive.open(f'{key}.npy') as stream:
+            array = np.lib.format.read_array(stream, allow_pickle=False)
+            # Only at its end is a member's checksum compared.
+            if stream.read(1):
+                raise ValueError(f'data goes on behind the array of shape {array.shape}, {array.dtype}')
     except READ_ERRORS as error:
         raise DataError(path, f'key {key}', f'{type(error).__name__}: {error}', 'a readable array without objects',
                         hint) from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(path, f'key {key}', type(array).__name__, 'an array', hint)
     return array
