@@ -60,7 +60,7 @@ def test_lightning_files_give_the_weights_of_the_bare_file(tmp_path, schema, zip
     assert lines == [f'loaded 26/26 tensors from {file} (Lightning v2 key style; ignored 16 bm_train.*)',
                      f'Fingerprint of the weights (sum of |w|): {weight_fingerprint(bare):.6f}']
     assert sum(key.startswith('bm_train.') for key in conversion.dropped) == 16 and not conversion.unknown
-    _same(load_pretrained('vposer', write_lightning(tmp_path / 'slim.ckpt', state, schema, body=False)), bare)
+    _same(load_pretrained('vposer', write_lightning(tmp_path / 'slim.ckpt', state, schema, body={})), bare)
 
 
 def test_no_lightning_is_needed(tmp_path):

@@ -112,9 +112,18 @@ def body_buffers() -> dict[str, Tensor]:
 
 
 def write_lightning(path: Path, state: dict[str, Tensor], schema: str = 'old', zipped: bool = True,
-                    body: bool = True) -> Path:
-    """A checkpoint as PyTorch-Lightning leaves it: of its first versions, or after its upgrade tool."""
-    weights = {f'vp_model.{key}': value for key, value in state.items()} | (body_buffers() if body else {})
+                    body: dict[str, Tensor] | None = None) -> Path:
+    """A checkpoint as PyTorch-Lightning leaves it: of its first versions, or after its upgrade tool.
+
+    Args:
+        path: To write.
+        state: Weights of the network.
+        schema: ``old`` or ``upgraded``.
+        zipped: In the present format of torch.save, or in that of before 1.6.
+        body: Buffers of the body beside it; all 16 by default.
+    """
+    body = body_buffers() if body is None else body
+    weights = {f'vp_model.{key}': value for key, value in state.items()} | body
     with _lightning() as classes:
         settings = classes['AttributeDict'](lr=1e-3, betas=(0.9, 0.999))
         settings.origin = 'yaml'
