@@ -30,6 +30,20 @@ def read_recorded(shared_dir: Path, name: str) -> dict[str, np.ndarray]:
         return {key: data[key] for key in data}
 
 
+@pytest.fixture(scope='session')
+def small_body_file(tmp_path_factory) -> Path:
+    """A stand-in SMPL-X body of 400 vertices, 300 + 100 shape columns."""
+    from motionlab.body.stand_in import write_stand_in_body
+    return write_stand_in_body(tmp_path_factory.mktemp('body') / 'SMPLX_NEUTRAL.npz', num_vertices=400)
+
+
+@pytest.fixture(scope='session')
+def full_body_file(tmp_path_factory) -> Path:
+    """A stand-in SMPL-X body of the published size, 10475 vertices, where ``smplx.create`` looks; takes seconds."""
+    from motionlab.body.stand_in import write_stand_in_body
+    return write_stand_in_body(tmp_path_factory.mktemp('bodies') / 'smplx' / 'SMPLX_NEUTRAL.npz')
+
+
 @pytest.fixture(autouse=True)
 def _default_scope():
     """Every test sees the registries of MotionLab, whatever an earlier test switched to."""
