@@ -68,10 +68,10 @@ def read_header(archive: MotionArchive) -> MotionHeader:
                 raise DataError(archive.path, f'{key}: width', width, expected)
     first, num_frames = next(iter(lengths.items()))
     for key, length in lengths.items():
+        if length == 0:
+            raise DataError(archive.path, f'{key}: length', 'no frame', 'at least 1')
         if length != num_frames:
             raise DataError(archive.path, f'{key}: length', f'{length} frames', f'{num_frames}, as in {first}')
-    if num_frames == 0:
-        raise DataError(archive.path, f'{first}: length', 'no frame', 'at least 1')
     return MotionHeader(_family(archive, family), num_frames, split_fields)
 
 
