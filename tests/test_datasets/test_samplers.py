@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader
 
 from motionlab.datasets.samplers import ResumableSampler
 from motionlab.engine import loops
-from motionlab.utils import DataError
+from motionlab.utils import ConfigError, DataError
 
 
 def sampler(size: int = 23, rank: int = 0, world: int = 1, **options) -> ResumableSampler:
@@ -106,3 +106,22 @@ def test_dropped_last_batches_do_not_depend_on_the_number_of_ranks(size, monkeyp
             assert len(loader) == len(ranks[-1]) == size // 16
         epochs[world] = [sorted(chain(*parts)) for parts in zip(*ranks)]
     assert epochs[1] == epochs[2] == epochs[4]
+
+
+@pytest.mark.parametrize(('size', 'world', 'dealt'), [(17, 1, 16), (17, 2, 16), (18, 1, 18), (16, 1, 16), (1, 1, 0)])
+def test_a_last_batch_too_small_is_left_out(size, world, dealt):
+    ranks = [sampler(size=size, rank=rank, world=world, min_batch=2) for rank in range(world)]
+    for made in ranks:
+        made.prepare(batch_size=8 // world, drop_last=False, endless=False)
+    assert sum(map(len, ranks)) == dealt
+    if dealt:
+        index = [index for row in zip(*map(list, ranks)) for index in row]
+        assert index == list(sampler(size=size))[:dealt]
+
+
+def test_endless_batches_are_never_too_small():
+    made = sampler(size=17, min_batch=2)
+    made.prepare(batch_size=8, drop_last=False, endless=True)
+    assert made.cut_to == 17
+    with pytest.raises(ConfigError, match=r'ResumableSampler\.min_batch: found 0'):
+        sampler(min_batch=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from motionlab.utils.random import batch_rand, derive_seed, replay_batch_rand, seed_iteration
+from motionlab.utils.random import batch_rand, batch_randn, derive_seed, replay_batch_rand, row_randn, seed_iteration
 
 
 def _draws() -> tuple[float, float, float]:
@@ -72,3 +72,26 @@ def test_replayed_draws_are_those_recorded_and_the_stream_goes_on(drawn_before):
         assert torch.equal(found, expected)
     for found, expected in zip(again, first):
         assert torch.equal(found, expected)
+
+
+def test_batch_randn_is_normal_and_deals_the_global_batch_out():
+    seed_iteration(1, 0, 1, 5)
+    whole = batch_randn((20000, 3))
+    assert whole.mean().abs() < 0.02 and (whole.std() - 1).abs() < 0.02
+    for rank in range(2):
+        seed_iteration(1, rank, 2, 5)
+        assert torch.equal(batch_randn((10000, 3)), whole[rank::2])
+
+
+def test_numbers_of_a_row_depend_on_the_row_alone():
+    rows = torch.arange(3000)
+    whole = row_randn(rows, 4, seed=7)
+    assert whole.shape == (3000, 4) and whole.mean().abs() < 0.05 and (whole.std() - 1).abs() < 0.05
+    assert len(whole.unique()) > 11_990
+    picked = torch.tensor([2999, 0, 1023, 1024, 0])
+    before = torch.get_rng_state()
+    seed_iteration(9, 1, 2, 3)
+    assert torch.equal(row_randn(picked, 4, seed=7), whole[picked])
+    torch.set_rng_state(before)
+    assert not (row_randn(picked, 4, seed=8) == whole[picked]).any()
+    assert row_randn(picked[:0], 4, seed=7).shape == (0, 4)

@@ -31,7 +31,7 @@ def mean_geodesic(pred: Tensor, target: Tensor) -> Tensor:
 
 def mean_l1(pred: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference over points and coordinates: (B, V, 3) twice -> (B,) metres."""
-    # The gradient of mean() is many times slower than that of sum() where the batch is innermost in memory, as in bodies.
+    # The gradient of mean() is several times slower than that of sum() where the batch is innermost in memory.
     return (pred - target).abs().sum((1, 2)) / pred[0].numel()
 
 
