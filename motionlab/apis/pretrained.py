@@ -172,6 +172,11 @@ def _weights_of(content: object, containers: tuple[str, ...], prefix: str,
     others += [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
     if not weights:
         raise CheckpointError(f'{path}: holds no tensors where weights are expected{_examples(others)}.')
+    odd = [key for key, value in weights.items()
+           if value.is_meta or value.is_quantized or value.layout != torch.strided]
+    if odd:
+        raise CheckpointError(f'{path}: {len(odd)} tensors are sparse, quantized or without values, expected plain ones'
+                              f'{_examples(odd)}.')
     if prefix and all(key.startswith(prefix) for key in weights):
         weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     return weights, others
