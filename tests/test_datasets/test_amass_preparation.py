@@ -130,6 +130,22 @@ def test_other_settings_are_refused_and_named_until_told_to_overwrite(tree, tmp_
     assert prepare(tree, tmp_path / 'out', **change).reused
 
 
+def test_output_of_another_version_is_refused(tree, tmp_path):
+    prepare(tree, tmp_path / 'out')
+    manifest = json.loads((tmp_path / 'out/manifest.json').read_text())
+    (tmp_path / 'out/manifest.json').write_text(json.dumps({**manifest, 'format': 0}))
+    with pytest.raises(ConfigError, match='format was 0, is 1'):
+        prepare(tree, tmp_path / 'out')
+
+
+def test_a_kill_between_manifest_and_tidying_leaves_nothing_for_ever(tree, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(run.shutil, 'rmtree', lambda *_, **__: None)
+        prepare(tree, tmp_path / 'out')
+    assert (tmp_path / 'out/.shards').is_dir()
+    assert prepare(tree, tmp_path / 'out').reused and not (tmp_path / 'out/.shards').exists()
+
+
 def test_other_input_is_refused_and_named(tree, tmp_path):
     prepare(tree, tmp_path / 'out')
     write_motion(tree / 'CMU/CMU/01/01_01_stageii.npz', 91)
@@ -150,7 +166,7 @@ def test_files_of_unknown_origin_are_not_replaced(tree, tmp_path):
     with pytest.raises(DataError, match=r'manifest\.json: content'):
         prepare(tree, tmp_path / 'out')
     (tmp_path / 'out/manifest.json').write_text('{"config": 3}')
-    with pytest.raises(DataError, match='found no config_sha256, inputs'):
+    with pytest.raises(DataError, match='found no format, config_sha256, inputs'):
         prepare(tree, tmp_path / 'out')
     assert (tmp_path / 'out/train.npz').read_bytes() == b'precious'
 

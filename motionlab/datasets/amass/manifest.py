@@ -10,7 +10,7 @@ from motionlab.utils import ConfigError, DataError
 
 FORMAT = 1  # Raise it when the same files and settings give other numbers.
 NAME = 'manifest.json'
-_KEYS = ('config', 'config_sha256', 'inputs', 'outputs', 'table', 'skipped', 'notices')
+_KEYS = ('format', 'config', 'config_sha256', 'inputs', 'outputs', 'table', 'skipped', 'notices')
 _DELETE = 'It is damaged: delete it, or choose another prepared_dir.'
 _OVERWRITE = 'Choose another prepared_dir, or say overwrite (--overwrite) to replace it.'
 
@@ -50,7 +50,8 @@ def write_manifest(prepared_dir: Path, manifest: dict) -> None:
 
 def refuse_other(prepared_dir: Path, manifest: dict, config: dict, inputs: dict[str, str]) -> None:
     """Raise ConfigError, saying what differs, unless ``manifest`` was made with ``config`` from ``inputs``."""
-    changes = list(_config_changes(manifest['config'], config))
+    changes = [*_config_changes({'format': manifest['format']}, {'format': FORMAT}),
+               *_config_changes(manifest['config'], config)]
     if changes:
         raise ConfigError(f'{prepared_dir}: was prepared with other settings: {"; ".join(changes)}. {_OVERWRITE}')
     changes = list(_input_changes(manifest['inputs'], inputs))

@@ -91,7 +91,10 @@ class PreparationRun:
             reason, entry = next(iter(manifest['skipped'].items()))
             raise DataError(self.amass_root / entry['files'][0], reason, f'{entry["count"]} such files left out',
                             'no malformed file', 'Ask again for leaving them out (on_error skip).')
-        return manifest if outputs_are_there(self.prepared_dir, manifest) else None
+        if not outputs_are_there(self.prepared_dir, manifest):
+            return None
+        shutil.rmtree(self.shards, ignore_errors=True)  # Of a run that was killed after it had written its manifest.
+        return manifest
 
     def replace_earlier(self) -> None:
         """Have the files of an earlier preparation removed when this one is complete."""
