@@ -86,7 +86,7 @@ def minimise(objective: Objective, variables: dict[str, Tensor], stages: Sequenc
                 total = torch.stack(list(terms.values())).sum()
                 gradients = torch.autograd.grad(total, parameters, materialize_grads=True)
             for parameter, gradient in zip(parameters, gradients):
-                parameter.grad = gradient
+                parameter.grad = gradient.contiguous()  # LBFGS views gradients as one line.
             evaluations.append({name: term.detach() for name, term in terms.items()} | {'total': total.detach()})
             return total.detach()
 
