@@ -3,6 +3,7 @@ import sys
 import numpy as np
 import torch
 
+from motionlab.datasets.amass import load_splits
 from motionlab.engine.config import load_config
 from motionlab.registry import MODELS
 from tests.conftest import REPO
@@ -38,6 +39,10 @@ def test_vposer_13_published_yaml(tmp_path, shared_dir, monkeypatch, capsys):
     assert heads[0].extra_weights == heads[1].extra_weights == {'geo': 2, 'jtr_l1': 2}
     assert heads[0].extra_terms_until_epoch == heads[1].extra_terms_until_epoch == 15
     assert load_config(imported).custom_hooks[0].min_delta == 0
+
+    published = load_splits('v02_05')                         # prepare_amass.py --splits takes the config
+    for name, entries in load_splits(imported).items():
+        assert [entry.describe() for entry in entries] == [entry.describe() for entry in published[name]]
 
     # tools/train.py takes it: one epoch on a small body.
     rng = np.random.default_rng(0)

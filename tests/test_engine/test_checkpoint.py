@@ -165,3 +165,13 @@ def test_load_weights_fails_on_no_match_and_on_shapes():
     with pytest.raises(CheckpointError, match=r'a\.weight is \(3, 5\) in the file and \(3, 2\) in the model'):
         files.load_weights(model, wrong, 'x.pth')
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_the_fingerprint_is_the_sum_of_absolute_weights():
+    model = Model()
+    expected = sum(value.double().abs().sum().item() for value in model.state_dict().values())
+    assert files.weight_fingerprint(model) == pytest.approx(expected, rel=1e-12)
+    assert files.describe_weights(model) == [f'Fingerprint of the weights (sum of |w|): {expected:.6f}']
+    with torch.no_grad():
+        model.a.weight[0, 0] += 1e-3
+    assert files.weight_fingerprint(model) != pytest.approx(expected, rel=1e-9)

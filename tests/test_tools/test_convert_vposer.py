@@ -1,5 +1,6 @@
 """The converter on weights of VPoser, and training that starts from what it wrote."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -33,6 +34,21 @@ def test_finetuning_starts_from_converted_weights(tmp_path, shared_dir, monkeypa
         if 'running' not in key and 'num_batches' not in key:
             torch.testing.assert_close(trained['state_dict'][f'backbone.{key}'], value, atol=0, rtol=0)
     assert trained['meta']['epoch'] == 1                     # the optimiser and the counters start afresh
+
+
+def test_inputs_without_variance_are_reported_at_the_start_and_after_training(tmp_path, shared_dir, monkeypatch):
+    poses = np.random.default_rng(1).normal(0, 0.3, (40, 63)).astype(np.float32)
+    poses[:, 27:33] = 0                                       # toes, as most of AMASS has them
+    np.savez(tmp_path / 'train.npz', pose_body=poses)
+    state = published_state(width=64, latent=32)
+    state['encoder_net.1.running_mean'][27:33] = 0
+    state['encoder_net.1.running_var'][27:33] = 5e-7
+    torch.save(state, tmp_path / 'file.pt')
+    tool.main(['vposer', str(tmp_path / 'file.pt'), str(tmp_path / 'dst.pth')])
+    body = shared_dir / 'reference/vposer/bodies/smplx/SMPLX_NEUTRAL.npz'
+    run_tool('train.py', monkeypatch, tmp_path, body, '--finetune', str(tmp_path / 'dst.pth'))
+    log = '\n'.join(path.read_text() for path in (tmp_path / 'run/logs').glob('*.log'))
+    assert log.count('6 of 63 inputs had no variance in training') == 2 and log.count('Fingerprint') == 2
 
 
 def test_version_1_is_refused_by_a_config_of_version_2(tmp_path, shared_dir, monkeypatch):
