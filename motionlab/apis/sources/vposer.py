@@ -12,7 +12,7 @@ from motionlab.codecs.pose_prior_batch import NUM_BODY_JOINTS
 from motionlab.models.backbones.vposer import V1_MODULES
 from motionlab.utils import CheckpointError
 
-BODY_MODEL = 'bm_train.'  # Lightning files hold the licensed body too.
+_BODY_MODEL = 'bm_train.'  # Lightning files hold the licensed body too.
 _LIGHTNING = 'vp_model.'
 _NETWORK_KEY = re.compile(r'(?:encoder_net|decoder_net)\.|bodyprior_')
 _SHOWN = 8
@@ -43,7 +43,7 @@ def convert(weights: dict[str, Tensor], *, num_neurons: int | None = None, laten
         CheckpointError: names with another prefix, missing or further names, shapes that do not agree with each other
             or with what is given, numbers that are not finite.
     """
-    own = {key: tensor for key, tensor in weights.items() if not key.startswith(BODY_MODEL)}
+    own = {key: tensor for key, tensor in weights.items() if not key.startswith(_BODY_MODEL)}
     prefix, found = _prefix_of(own), version_of(own)
     layers = {f'{prefix}{theirs}': ours for theirs, ours in _MODULES[found].items()}
     sizes = _sizes(own, layers)
@@ -177,7 +177,7 @@ def _check_tensor(key: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     if counter is tensor.is_floating_point() or tensor.is_complex():
         kind = 'whole' if counter else 'floating point'
         raise CheckpointError(f'{key} holds {tensor.dtype}, expected {kind} numbers.')
-    if not torch.isfinite(tensor).all():
+    if not torch.isfinite(tensor.float()).all():
         raise CheckpointError(f'{key} holds numbers that are not finite: the file is damaged, or its training failed.')
     if key.endswith('.running_var') and (tensor < 0).any():
         raise CheckpointError(f'{key} holds negative variances: the file is damaged.')
