@@ -19,7 +19,7 @@ def poses():
 
 def test_samples_have_the_latents_of_the_legacy_generator(prior):
     found = sample(prior, 3, seed=7)
-    z = np.random.RandomState(7).normal(size=(3, 8))
+    z = np.random.RandomState(7).normal(size=(3, 32))
     torch.testing.assert_close(found['z'], torch.from_numpy(z.astype(np.float32)), rtol=0, atol=0)
     assert found['pose_body'].shape == (3, 21, 3) and found['pose_body_matrot'].shape == (3, 21, 9)
     with torch.no_grad():
@@ -76,12 +76,12 @@ def test_wrong_poses(prior, bad, message):
 
 
 def test_wrong_requests(prior):
-    z = torch.zeros(8)
+    z = torch.zeros(32)
     with pytest.raises(ConfigError, match='num_samples=0'):
         sample(prior, 0, seed=0)
     with pytest.raises(ConfigError, match='seed: found -1'):
         sample(prior, 1, seed=-1)
-    with pytest.raises(DataError, match=r'second: found shape \(1, 8\)'):
+    with pytest.raises(DataError, match=r'second: found shape \(1, 32\)'):
         interpolate(prior, z, z[None], torch.ones(1))
     with pytest.raises(DataError, match=r'alphas: found shape \(\)'):
         interpolate(prior, z, z, torch.tensor(0.5))
