@@ -68,8 +68,10 @@ class _Skin(Function):
         for block in _blocks(grad):
             pull = grad[block].contiguous()  # (n, 3, B)
             if wants_transforms:
-                arms = torch.nn.functional.pad(posed[block].expand_as(pull), (0, 0, 0, 1), value=1)  # (n, 4, B)
-                grad_transforms.addmm_(weights[block].mT, (pull[:, :, None] * arms[:, None]).flatten(1))
+                moments = pull.new_empty(len(pull), 3, 4, batch)
+                torch.mul(pull[:, :, None], posed[block][:, None], out=moments[:, :, :3])
+                moments[:, :, 3] = pull
+                grad_transforms.addmm_(weights[block].mT, moments.flatten(1))
             if wants_rest:
                 turned = (weights[block] @ transforms.flatten(1)).view(-1, 3, 4, batch)
                 grad_rest = turned[:, 0, :3] * pull[:, 0, None]  # (n, 3, B)

@@ -1,6 +1,7 @@
 """Rigid transforms along a joint tree, one product per tree level, with the batch as the innermost axis."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -52,23 +53,24 @@ def chain_transforms(local: Tensor, rest: Tensor, parents: tuple[int, ...]) -> T
     roots = torch.tensor([parent < 0 for parent in parents], device=rest.device)
     bones = torch.where(roots[:, None, None], rest, bones)
     batch = max(local.shape[-1], rest.shape[-1])
-    steps = torch.cat([local.expand(-1, -1, -1, batch), bones[:, :, None].expand(-1, -1, -1, batch)], dim=2)
-    return _Chain.apply(steps, parents)  # (J, 3, 4, B)
+    return _Chain.apply(local.expand(-1, -1, -1, batch), bones.expand(-1, -1, batch), parents)
 
 
 class _Chain(Function):
+    """Inside, joints of one level lie together, and (J, 3, 4, B) steps hold rotations and bones side by side."""
 
     @staticmethod
-    def forward(ctx, steps: Tensor, parents: tuple[int, ...]) -> Tensor:
+    def forward(ctx, local: Tensor, bones: Tensor, parents: tuple[int, ...]) -> Tensor:
         order, back, levels = _plan(parents)
-        steps = steps[order]  # Joints of one level lie together.
+        steps = local.new_empty(*bones.shape[:2], 4, bones.shape[2])  # (J, 3, 4, B)
+        steps[:, :, :3], steps[:, :, 3] = local[order], bones[order]
         world = torch.empty_like(steps)
         for span, carriers in levels:
             if carriers is None:
                 world[span] = steps[span]
                 continue
             carrier = world[carriers]  # (n, 3, 4, B)
-            torch.sum(carrier[:, :, :3, None] * steps[span, None], dim=2, out=world[span])
+            _sum_products(carrier[:, :, :3, None].unbind(2), steps[span, None].unbind(2), out=world[span])
             world[span, :, 3] += carrier[:, :, 3]
         ctx.save_for_backward(steps, world)
         ctx.plan = order, back, levels
@@ -76,7 +78,7 @@ class _Chain(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         steps, world = ctx.saved_tensors
         order, back, levels = ctx.plan
         grad = grad[order]  # (J, 3, 4, B), complete for a level once all below it have been walked.
@@ -85,12 +87,21 @@ class _Chain(Function):
             if carriers is None:
                 grad_steps[span] = grad[span]
                 continue
-            pull = grad[span]
-            torch.sum(world[carriers][:, :, :3, None] * pull[:, :, None], dim=1, out=grad_steps[span])
-            turning = (pull[:, :, None] * steps[span, None]).sum(dim=3)  # (n, 3, 3, B)
-            grad.index_add_(0, torch.tensor(carriers, device=grad.device),
-                            torch.cat([turning, pull[:, :, 3:]], dim=2))
-        return grad_steps[back], None
+            pull, step = grad[span], steps[span]
+            _sum_products(world[carriers][:, :, :3, None].unbind(1), pull[:, :, None].unbind(1), out=grad_steps[span])
+            passed_on = torch.empty_like(pull)
+            _sum_products(pull[:, :, None].unbind(3), step[:, None].unbind(3), out=passed_on[:, :, :3])
+            passed_on[:, :, 3] = pull[:, :, 3]
+            grad.index_add_(0, torch.tensor(carriers, device=grad.device), passed_on)
+        grad_steps = grad_steps[back]
+        return grad_steps[:, :, :3], grad_steps[:, :, 3], None
+
+
+def _sum_products(first: Sequence[Tensor], second: Sequence[Tensor], out: Tensor) -> None:
+    """``out`` = sum of the products of both lists: a small matrix product with the batch as its innermost axis."""
+    torch.mul(first[0], second[0], out=out)
+    for a, b in zip(first[1:], second[1:]):
+        out.addcmul_(a, b)
 
 
 @lru_cache
