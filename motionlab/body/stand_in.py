@@ -77,14 +77,11 @@ def write_stand_in_dmpl(path: str | Path, body_path: str | Path, *, num_dmpls: i
 
 def _body_arrays(family: str, num_vertices: int, columns: tuple[int, int], seed: int) -> dict[str, np.ndarray]:
     skeleton, points = SKELETONS[family], landmarks(seed)
-    vertices, faces = _surface(family, num_vertices, points)
+    vertices, faces, eyes = _surface(family, num_vertices, points)
     joints = np.stack([points[name] for name in skeleton.joint_names])  # (J, 3)
-    weights = skinning_weights(vertices, skeleton, points)
-    if _has_eyes(family, num_vertices):
-        for side in ('left', 'right'):
-            eye = np.linalg.norm(vertices - points[f'{side}_eye_smplhf'], axis=1) < 1.01 * EYE_RADIUS
-            eye &= np.arange(len(vertices)) >= len(vertices) - 2 * _eye_size(num_vertices)
-            weights[eye] = np.arange(len(skeleton)) == skeleton.index(f'{side}_eye_smplhf')
+    weights = skinning_weights(vertices, faces, skeleton, points)
+    for name, ids in eyes.items():
+        weights[ids] = np.arange(len(skeleton)) == skeleton.index(name)
     give_every_joint_a_vertex(weights, vertices, joints)
     rng = np.random.default_rng([seed, 2])
     shape = shape_directions(vertices, vertex_normals(vertices, faces), points, columns[0], rng)
@@ -104,30 +101,55 @@ def _body_arrays(family: str, num_vertices: int, columns: tuple[int, int], seed:
     return arrays
 
 
-def _has_eyes(family: str, num_vertices: int) -> bool:
-    return family == 'smplx' and num_vertices >= _WITH_EYES
+def _surface(family: str, num_vertices: int, points: dict[str, np.ndarray],
+             ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Vertices, triangles, and by joint the vertices of the eyeballs.
 
-
-def _eye_size(num_vertices: int) -> int:
-    return 17 * round(32 * num_vertices / FULL_SIZE['smplx']) + 1
-
-
-def _surface(family: str, num_vertices: int, points: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and triangles; moves the eyes of ``points`` to the depth at which they look out of the face."""
-    eyes = _has_eyes(family, num_vertices)
+    Moves the eyes of ``points`` to where they look out of the face.
+    """
+    with_eyes = family == 'smplx' and num_vertices >= _WITH_EYES
+    eye_size = 17 * round(32 * num_vertices / FULL_SIZE['smplx']) + 1 if with_eyes else 0
     fineness = _FINENESS[family] if num_vertices >= _COARSE else _COARSE_FINENESS
-    on_body = num_vertices - 2 * _eye_size(num_vertices) if eyes else num_vertices
-    vertices, faces = body_surface(points, flesh(points), on_body, fineness)
-    parts = [(vertices, faces)]
-    for side in ('left', 'right'):
-        name = f'{side}_eye_smplhf'
-        across = np.linalg.norm((vertices - points[name])[:, :2], axis=1)
-        front = vertices[:, 2] > 0
-        points[name][2] = vertices[front][across[front].argmin(), 2] - .75 * EYE_RADIUS
-        if eyes:
-            parts.append(eyeball(points[name], _eye_size(num_vertices)))
-    starts = np.cumsum([0, *(len(v) for v, _ in parts[:-1])])
-    return np.concatenate([v for v, _ in parts]), np.concatenate([f + start for (_, f), start in zip(parts, starts)])
+    vertices, faces = body_surface(points, flesh(points), num_vertices - 2 * eye_size, fineness)
+    parts, normals, eyes = [(vertices, faces)], vertex_normals(vertices, faces), {}
+    for i, name in enumerate(('left_eye_smplhf', 'right_eye_smplhf')):
+        front = np.flatnonzero(vertices[:, 2] > points['jaw'][2])
+        skin = front[np.linalg.norm((vertices[front] - points[name])[:, :2], axis=1).argmin()]
+        points[name] = vertices[skin] - .8 * EYE_RADIUS * normals[skin]
+        if with_eyes:
+            first = len(vertices) + i * eye_size
+            ball, triangles = eyeball(points[name], eye_size)
+            parts.append((ball, triangles + first))
+            eyes[name] = np.arange(first, first + eye_size)
+    vertices, faces = (np.concatenate(arrays) for arrays in zip(*parts))
+    if num_vertices == FULL_SIZE[family]:
+        order = _order_by_named_vertices(family, vertices, points, eyes)
+        place = np.argsort(order)
+        vertices, faces, eyes = vertices[order], place[faces], {name: place[ids] for name, ids in eyes.items()}
+    return vertices, faces, eyes
+
+
+def _order_by_named_vertices(family: str, vertices: np.ndarray, points: dict[str, np.ndarray],
+                             eyes: dict[str, np.ndarray]) -> np.ndarray:
+    """(V,) order that brings nose, eyes, ears, fingers, toes and heels to the indices at which ``smplx`` picks them."""
+    from smplx.vertex_ids import vertex_ids
+    nose = vertices[np.argmax(vertices[:, 2] * (vertices[:, 1] > points['jaw_tip'][1]))]
+    order = np.arange(len(vertices))
+    place = order.copy()  # place[order] = 0, 1, ...
+    for name, index in vertex_ids['smplx' if family == 'smplx' else 'smplh'].items():
+        side, sign = ('left', 1) if name[0] in 'lL' else ('right', -1)
+        toe, ankle = points[f'{side}_foot_tip'], points[f'{side}_ankle']
+        target = {'nose': nose, 'BigToe': toe - (sign * .025, 0, 0), 'SmallToe': toe + (sign * .04, 0, -.03),
+                  'Heel': ankle + (0, -.04, -.06), 'ear': points['jaw'] + (sign * .2, .03, 0),
+                  'eye': points[f'{side}_eye_smplhf'] + (0, 0, EYE_RADIUS)}
+        part = name if name == 'nose' else name[1:]
+        wanted = target[part] if part in target else points[f'{side}_{part}3_tip']
+        among = eyes.get(f'{side}_eye_smplhf', np.arange(len(vertices))) if part == 'eye' else np.arange(len(vertices))
+        vertex = among[((vertices[among] - wanted) ** 2).sum(1).argmin()]
+        other = order[index]
+        order[index], order[place[vertex]] = vertex, other
+        place[other], place[vertex] = place[vertex], index
+    return order
 
 
 def _hand_poses(skeleton: Skeleton, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -158,9 +180,10 @@ def _face_landmarks(vertices: np.ndarray, faces: np.ndarray, points: dict[str, n
         wanted += [(centre[0] + .016 * np.cos(t), centre[1] + .009 * np.sin(t), 0) for t in turn[::2]]
     wanted += [(.026 * np.cos(t), mouth[1] + .012 * np.sin(t), 0) for t in turn]
     wanted += [(.018 * np.cos(t), mouth[1] + .005 * np.sin(t), 0) for t in turn[::3].tolist() * 2]
+    from scipy.spatial import KDTree
     centres = vertices[faces].mean(1)  # (F, 3)
     front = np.flatnonzero(centres[:, 2] > points['jaw'][2])
-    nearest = [front[np.linalg.norm(centres[front, :2] - point[:2], axis=1).argmin()] for point in wanted]
+    nearest = front[KDTree(centres[front, :2]).query(np.array(wanted)[:, :2])[1]]
     # The outline runs from ear to ear by way of the chin, and moves round the head as it turns.
     yaw = np.radians(np.arange(79) - 39.)[:, None]  # (79, 1)
     along = np.linspace(-1, 1, 17)
@@ -168,9 +191,9 @@ def _face_landmarks(vertices: np.ndarray, faces: np.ndarray, points: dict[str, n
     height = points['jaw_tip'][1] + .09 * np.abs(along) ** 1.5
     outline = np.stack([.078 * np.sin(angle), np.broadcast_to(height, angle.shape), .085 * np.cos(angle)], -1)
     near_head = np.flatnonzero(centres[:, 1] > points['neck'][1])
-    contour = [near_head[((centres[near_head] - point) ** 2).sum(1).argmin()] for point in outline.reshape(-1, 3)]
-    return {'lmk_faces_idx': np.array(nearest, np.int32), 'lmk_bary_coords': np.full((51, 3), 1 / 3),
-            'dynamic_lmk_faces_idx': np.array(contour, np.int32).reshape(79, 17),
+    contour = near_head[KDTree(centres[near_head]).query(outline)[1]]
+    return {'lmk_faces_idx': nearest.astype(np.int32), 'lmk_bary_coords': np.full((51, 3), 1 / 3),
+            'dynamic_lmk_faces_idx': contour.astype(np.int32),
             'dynamic_lmk_bary_coords': np.full((79, 17, 3), 1 / 3)}
 
 

@@ -39,7 +39,7 @@ def _left_and_centre() -> dict[str, tuple[float, float, float]]:
         'pelvis': (0, -.350, .005), 'spine1': (0, -.250, -.015), 'spine2': (0, -.130, -.020),
         'spine3': (0, -.040, -.005), 'neck': (0, .130, -.025), 'head': (0, .228, -.005),
         'head_tip': (0, _height(1.), .0), 'face_tip': (0, .315, .085), 'jaw': (0, .282, .012),
-        'jaw_tip': (0, _height(.878), .082), 'left_eye_smplhf': (.032, .318, .0895), 'left_ear': (.083, .308, -.002),
+        'jaw_tip': (0, _height(.878), .082), 'left_eye_smplhf': (.032, .318, .0895),
         'left_hip': (thigh_x, _height(.530), -.005), 'left_knee': (.088, _height(.285), -.010),
         'left_ankle': (.095, _height(.039), -.045), 'left_foot': (.108, FLOOR + .022, .085),
         'left_foot_tip': (.114, FLOOR + .020, .150), 'left_collar': (.045, _height(.803), -.005),
@@ -73,7 +73,7 @@ def landmarks(seed: int) -> dict[str, np.ndarray]:
             anchor = f'{side}_wrist'
         elif part in ('foot', 'foot_tip'):
             anchor = f'{side}_ankle'
-        elif name in ('head_tip', 'face_tip', 'jaw', 'jaw_tip') or 'eye' in part or part == 'ear':
+        elif name in ('head_tip', 'face_tip', 'jaw', 'jaw_tip') or 'eye' in part:
             anchor = 'head'
         both[name] = point + shifts[anchor]
     return both
@@ -95,18 +95,8 @@ class Flesh:
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """(N,) signed distance to the blended surface, metres, negative inside; about right near the surface."""
-        result = np.empty(len(points))
-        wide = np.abs(points[:, 0])
-        reach = np.abs((self.starts + self.ends)[:, 0]) / 2
-        # Arms know nothing of the trunk and the other way round: half of the work is saved.
-        for inside, cones in ((wide > .6, reach > .45), (wide <= .6, reach < .8)):
-            if inside.any():
-                result[inside] = self._blend(points[inside], cones)
-        return result
-
-    def _blend(self, points: np.ndarray, cones: np.ndarray) -> np.ndarray:
-        start, axis = self.starts[cones], (self.ends - self.starts)[cones]
-        low, high = self.radii[cones].T
+        start, axis = self.starts, self.ends - self.starts
+        low, high = self.radii.T
         from_start = points @ axis.T - (start * axis).sum(1)  # (N, P)
         along = np.clip(from_start / np.maximum((axis ** 2).sum(1), 1e-12), 0, 1)
         square = ((points ** 2).sum(1)[:, None] - 2 * points @ start.T + (start ** 2).sum(1)
@@ -118,17 +108,11 @@ class Flesh:
         nearest = distance.min(1)
         return nearest - soft * np.log(np.exp((nearest[:, None] - distance) / soft[:, None]).sum(1))
 
-    def outward(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Signed distance (N,) and its gradient (N, 3)."""
-        step = 1e-5
-        depth = self.depth(points)
-        gradient = np.stack([(self.depth(points + step * axis) - depth) / step for axis in np.eye(3)], 1)
-        return depth, gradient
-
-    def project(self, points: np.ndarray, rounds: int = 2) -> np.ndarray:
+    def project(self, points: np.ndarray, rounds: int = 6, step: float = 1e-5) -> np.ndarray:
         """Points moved onto the surface along the gradient, by at most 4 cm a round, 2 mm at the hands."""
         for _ in range(rounds):
-            depth, gradient = self.outward(points)
+            depth = self.depth(points)
+            gradient = np.stack([(self.depth(points + step * axis) - depth) / step for axis in np.eye(3)], 1)
             move = gradient * (depth / np.maximum((gradient ** 2).sum(1), 1e-3))[:, None]
             length = np.linalg.norm(move, axis=1, keepdims=True)
             most = np.where(np.abs(points[:, :1]) > .7, .002, .04)
@@ -154,7 +138,6 @@ def flesh(points: dict[str, np.ndarray]) -> Flesh:
     cone((0, .090, -.025), head, .052, .050)
     cone(head + (0, .100, -.025), head + (0, .110, .030), .078, .074)  # Skull, ends at the stature.
     cone(head + (0, .060, .040), points['jaw_tip'] - (0, 0, .030), .060, .036)
-    cone(head + (0, .090, .088), head + (0, .055, .103), .010, .016)  # Nose.
     for side, sign in (('left', 1), ('right', -1)):
         def at(name, side=side):
             return points[f'{side}_{name}']

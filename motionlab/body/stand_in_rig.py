@@ -3,6 +3,7 @@
 import numpy as np
 
 from motionlab.body.skeletons import Skeleton
+from motionlab.body.stand_in_mesh import neighbour_average
 
 _MOST_BONES = 4  # Joints that may move one vertex, as in the published models.
 _HEAD = ('neck', 'head', 'jaw')
@@ -27,11 +28,15 @@ def _softness(name: str) -> float:
     return .010 if name in _HEAD or name.endswith(('wrist', 'hand', 'foot')) else .022
 
 
-def skinning_weights(vertices: np.ndarray, skeleton: Skeleton, points: dict[str, np.ndarray]) -> np.ndarray:
+def skinning_weights(vertices: np.ndarray, faces: np.ndarray, skeleton: Skeleton, points: dict[str, np.ndarray],
+                     ) -> np.ndarray:
     """(V, J) by distance to the bones: the nearest one shared with its parent and children, at most four per vertex.
+
+    Spread over the surface, so that no crease tears.
 
     Args:
         vertices: (V, 3) metres.
+        faces: (F, 3) triangles.
         skeleton: J joints.
         points: Positions of joints and tips by name.
     """
@@ -48,6 +53,10 @@ def skinning_weights(vertices: np.ndarray, skeleton: Skeleton, points: dict[str,
     nearest = distance.argmin(1)
     excess = distance - distance.min(1, keepdims=True)
     weights = np.exp(-excess / np.minimum(soft, soft[nearest, None])) * related[nearest]
+    weights /= weights.sum(1, keepdims=True)
+    averaging = neighbour_average(faces, len(vertices))
+    for _ in range(round(np.sqrt(len(vertices)) / 8)):
+        weights = .5 * (weights + averaging @ weights)
     weights[weights < np.sort(weights, 1)[:, -_MOST_BONES, None]] = 0
     weights[weights < .01] = 0
     return weights / weights.sum(1, keepdims=True)
