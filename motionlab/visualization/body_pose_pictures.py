@@ -1,5 +1,6 @@
 """Grids of body poses: poses beside each other, and poses beside what a network made of them."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,7 +41,7 @@ def draw_poses(body: BodyOnly, pose_body: Tensor, style: str = 'mesh', columns: 
 
 def draw_pose_pairs(body: BodyOnly, inputs: Tensor, outputs: Tensor, style: str = 'mesh', size_px: int = 256,
                     captions: Sequence[tuple[str, str]] | None = None) -> np.ndarray:
-    """Poses (blue), each with what was made of it (orange) to its right; two pairs a row or more.
+    """Poses (blue), each with what was made of it (orange) to its right; in a picture about as wide as high.
 
     Args:
         inputs: (N, 63) or (N, 21, 3) axis-angle, radians.
@@ -54,7 +55,7 @@ def draw_pose_pairs(body: BodyOnly, inputs: Tensor, outputs: Tensor, style: str 
     poses = torch.stack([inputs.reshape(number, -1), outputs.reshape(number, -1)], dim=1).flatten(0, 1)  # (2 N, 63)
     lines = [text for pair in captions or [('input', 'output')] * number for text in pair]
     # Whole pairs in a row, and about as many rows as columns.
-    columns = 2 * max(1, round((number / 2) ** 0.5))
+    columns = 2 * math.ceil((number / 2) ** 0.5)
     return draw_poses(body, poses, style, columns, size_px, lines, [BLUE, ORANGE] * number)
 
 
