@@ -11,14 +11,16 @@ from tests.conftest import REPO
 DEMO = REPO / 'configs/pose_prior/vposer-v2-h64_1xb32-20e_demo.py'
 SIZES = {'train': 33, 'vald': 21, 'test': 10}
 BATCH = 8
-TOES = slice(27, 33)
+TOES, LEFT_SHOULDER_Z, RIGHT_SHOULDER_Z = slice(27, 33), 47, 50
 
 
 def random_poses(count: int, seed: int = 0) -> np.ndarray:
-    """(count, 63) float32 axis-angle: few degrees of freedom, joints turned by about 20 degrees, toes at zero."""
+    """(count, 63) float32 axis-angle, radians: arms hang down, few degrees of freedom, toes at zero."""
     rng = np.random.default_rng(seed)
     factors = np.random.default_rng(1).standard_normal((6, 63))
     poses = 0.09 * rng.standard_normal((count, 6)) @ factors
+    poses[:, LEFT_SHOULDER_Z] -= 1.1
+    poses[:, RIGHT_SHOULDER_Z] += 1.1
     poses[:, TOES] = 0
     return poses.astype(np.float32)
 

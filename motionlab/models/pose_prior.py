@@ -125,7 +125,8 @@ class PosePrior(BaseTaskModel):
         output = self.backbone.decode(self.head.sample(mean, scale))                       # (B, 126)
         with torch.autocast(inputs.device.type, enabled=False):
             target = _Posed(self, self.codec.target_rotmats(inputs), requires_grad=False)
-            found = _Posed(self, self.codec.to_rotmats(output.float()))
+            mean, scale, output = (_full_precision(value) for value in (mean, scale, output))
+            found = _Posed(self, self.codec.to_rotmats(output))
             return self.head.loss(self._terms(mean, scale, found, target), self.epoch)
 
     @torch.no_grad()
@@ -163,8 +164,13 @@ class PosePrior(BaseTaskModel):
         return {keys.SAMPLE_INDEX: batch[keys.SAMPLE_INDEX], **self.codec.decode(output), **terms}
 
     def _terms(self, mean: Tensor, scale: Tensor, found: '_Posed', target: '_Posed') -> dict[str, Tensor]:
-        return self.head.terms(mean.float(), scale.float(), (found.rotmats, target.rotmats),
-                               (found.joints, target.joints), (found.vertices, target.vertices))
+        return self.head.terms(mean, scale, (found.rotmats, target.rotmats), (found.joints, target.joints),
+                               (found.vertices, target.vertices))
+
+
+def _full_precision(value: Tensor) -> Tensor:
+    """Float32 where autocast has made it less."""
+    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 class _Posed:

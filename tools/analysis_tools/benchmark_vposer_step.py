@@ -34,7 +34,6 @@ from motionlab.utils import register_all_modules
 from motionlab.utils.random import batch_randn, seed_iteration
 
 TOLERANCE = 1e-5
-_ALMOST_1 = 1 - 1e-7  # The original clamps at 1, where the gradient is NaN; random poses come as close to pi.
 
 
 class PlainVPoser(nn.Module):
@@ -86,12 +85,13 @@ class PlainVPoser(nn.Module):
         with torch.no_grad():
             target_vertices, target_joints = self.body(pose_body)
             target_rotmats = batch_rodrigues(pose_body.reshape(-1, 3))                     # (21 B, 3, 3)
+        almost_1 = 1 - torch.finfo(raw.dtype).eps  # The original clamps at 1 and gets NaN gradients at angles of pi.
         trace = torch.diagonal(rotmats @ target_rotmats.mT, dim1=-2, dim2=-1).sum(-1)      # (21 B,)
         standard = Normal(torch.zeros_like(posterior.mean), torch.ones_like(posterior.scale))
         terms = {keys.KL: kl_divergence(posterior, standard).sum(1).mean(),
                  keys.V2V_L1: (vertices - target_vertices).abs().mean(),
                  keys.JTR_L1: (joints - target_joints).abs().mean(),
-                 keys.GEO: torch.acos(((trace - 1) / 2).clamp(-_ALMOST_1, _ALMOST_1)).mean()}
+                 keys.GEO: torch.acos(((trace - 1) / 2).clamp(-almost_1, almost_1)).mean()}
         total = 0.005 * terms[keys.KL] + 4 * terms[keys.V2V_L1]
         if epoch < 15:
             total = total + 2 * terms[keys.GEO] + 2 * terms[keys.JTR_L1]

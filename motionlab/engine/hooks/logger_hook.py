@@ -1,5 +1,6 @@
 """Log to the terminal, ``logs/scalars.json`` and TensorBoard."""
 
+import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import LoggerHook as MMLoggerHook
 from torch import Tensor
@@ -30,3 +31,8 @@ class LoggerHook(MMLoggerHook):
         """Log the results and write them to ``logs/<timestamp>.json``, once."""
         if is_main_process():
             super().after_test_epoch(runner, metrics)
+
+    @staticmethod
+    def _process_tags(tags: dict) -> dict:
+        """MMEngine writes null for counts: logged integers come back as NumPy's, which it does not know."""
+        return {name: value.item() if isinstance(value, np.generic) else value for name, value in tags.items()}
