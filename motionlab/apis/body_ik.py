@@ -81,7 +81,8 @@ def fit_body(model: 'PosePrior', keypoints: Keypoints, target: Tensor, *, confid
         model: The pose prior.
         keypoints: :func:`joint_keypoints` or :func:`marker_keypoints` of a body.
         target: (B, K, 3) metres, in the axes in which the body is to lie.
-        confidence: (B, K) at least 0; 0 where a target is missing or occluded (it may be NaN there). None for all 1.
+        confidence: (B, K) at least 0; 0 where a target is missing or occluded (it may be NaN there). Rows without any
+            target follow the priors alone. None for all 1.
         initial: Start values: ``betas`` (B, nb), ``trans`` (B, 3), ``root_orient`` (B, 3), and ``poZ`` (B, L) or
             ``pose_body`` (B, 63), which is encoded. Otherwise zeros, and the latent of the zero pose. See
             :func:`aligned_start`. Rows with NaN are left out, and counted in a warning.
@@ -165,8 +166,6 @@ def _check_targets(keypoints: Keypoints, target: Tensor, confidence: Tensor | No
     if not (confidence.isfinite() & (confidence >= 0)).all():
         raise DataError('fit', 'confidence', 'negative, infinite or NaN values', 'finite numbers of at least 0')
     counted = confidence > 0  # (B, K)
-    if not counted.any():
-        raise DataError('fit', 'confidence', 'zero everywhere', 'one target at least that counts')
     bad = counted & ~target.isfinite().all(dim=-1)
     if bad.any():
         row, point = bad.nonzero()[0].tolist()

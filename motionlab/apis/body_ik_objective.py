@@ -17,6 +17,7 @@ TERMS = ('data', 'poZ', 'betas')
 DATA_LOSSES = ('smooth_l1_mean', 'mse_sum')
 MARKER_OFFSET_M = 0.0095
 VARIABLES = ('betas', 'trans', 'root_orient', 'poZ')
+_TINY = 1e-12  # What nobody sees has a data term of 0, not of 0 / 0.
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Objective:
         confidence = found['confidence']
         terms = {'data': found['distance'].sum(), 'poZ': found['poZ'].sum(), 'betas': found['betas'].sum()}
         if self.data_loss == 'smooth_l1_mean':
-            terms['data'] = terms['data'] / (3 * confidence.sum())
+            terms['data'] = terms['data'] / (3 * confidence.sum()).clamp(min=_TINY)
         return {name: weight * terms[name] for name, weight in weights.items()}
 
     def per_row(self, variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -116,8 +117,7 @@ class Objective:
         """(B,) the objective of each row by itself, as if it were the whole batch; NaN for rows left out."""
         found = self.per_row(variables)
         if self.data_loss == 'smooth_l1_mean':
-            # A row without any seen point has no data term.
-            found['distance'] = found['distance'] / (3 * found['confidence'].sum(-1)).clamp(min=1e-12)
+            found['distance'] = found['distance'] / (3 * found['confidence'].sum(-1)).clamp(min=_TINY)
         total = weights['data'] * found['distance']
         for name in ('poZ', 'betas'):
             total = total + weights.get(name, 0) * found[name]

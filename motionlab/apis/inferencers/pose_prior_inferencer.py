@@ -160,6 +160,8 @@ class PosePriorInferencer:
         targets = targets if isinstance(targets, FitTargets) else read_targets(targets)
         keypoints = self._keypoints(targets)
         fits, confidence = [], targets.confidence
+        if confidence is not None and not (confidence > 0).any():
+            raise DataError('targets', 'confidence', 'zero everywhere', 'one target at least that counts')
         for first in track(range(0, len(targets.points), self.batch_size), 'Fitting', disable=not show_progress):
             part = slice(first, first + self.batch_size)
             points, seen = targets.points[part], None if confidence is None else confidence[part]
