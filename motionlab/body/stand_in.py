@@ -93,6 +93,7 @@ def _body_arrays(family: str, num_vertices: int, columns: tuple[int, int], seed:
         'posedirs': pose_directions(vertices, weights, joints, skeleton, np.random.default_rng([seed, 3])),
         'J_regressor': joint_regressor(vertices, joints).astype(np.float32), 'weights': weights.astype(np.float32),
         'kintree_table': np.where(parents < 0, _ROOT, parents).astype(np.uint32),
+        'gender': np.array('neutral'), 'version': np.array('stand-in'),
     }
     if family != 'smpl':
         arrays |= _hand_poses(skeleton, np.random.default_rng([seed, 4]))

@@ -1,7 +1,8 @@
 """Skeleton and flesh of the stand-in body: joints of ordinary human proportions, and round cones about them.
 
-Segment lengths and heights are fractions of stature as Drillis and Contini (Body Segment Parameters, 1966) give them,
-in the form of Winter's Biomechanics and Motor Control of Human Movement. Joints of hands and face, and all thicknesses,
+Lengths of limbs between joint centres are de Leva's (Adjustments to Zatsiorsky-Seluyanov's Segment Inertia Parameters,
+1996; mean of women and men), heights Drillis and Contini's (Body Segment Parameters, 1966, as in Winter's Biomechanics
+and Motor Control of Human Movement), all as fractions of stature. Joints of trunk, hands and face and all thicknesses
 are our own guesses. Nothing here comes from a body model.
 """
 
@@ -13,6 +14,8 @@ from motionlab.body.skeletons import SMPL_24, SMPLH_52, SMPLX_55, Skeleton
 
 STATURE = 1.72  # Metres.
 FLOOR = -1.296  # Height of the soles: puts the pelvis at the format's -0.35.
+_SHOULDER, _ARM, _FOREARM = .166, .160 * STATURE, .153 * STATURE
+WRIST = _SHOULDER + _ARM + _FOREARM  # Distance of the wrists from the middle plane.
 SKELETONS: dict[str, Skeleton] = {'smplx': SMPLX_55, 'smplh': SMPLH_52, 'smpl': SMPL_24}
 EYE_RADIUS = 0.0125
 _ASYMMETRY = 0.003  # Metres; real rest skeletons are not symmetric either.
@@ -32,18 +35,18 @@ def _height(fraction: float) -> float:
 
 
 def _left_and_centre() -> dict[str, tuple[float, float, float]]:
-    arm, forearm, thigh_x = .186 * STATURE, .146 * STATURE, .080
-    shoulder = (.172, _height(.818), -.015)
-    wrist = (shoulder[0] + arm + forearm, .085, -.040)
+    thigh, shank, ankle = .227 * STATURE, .249 * STATURE, _height(.039)
+    wrist = (WRIST, .065, -.040)
     points = {
         'pelvis': (0, -.350, .005), 'spine1': (0, -.250, -.015), 'spine2': (0, -.130, -.020),
-        'spine3': (0, -.040, -.005), 'neck': (0, .130, -.025), 'head': (0, .228, -.005),
+        'spine3': (0, -.040, -.005), 'neck': (0, .118, -.025), 'head': (0, .228, -.005),
         'head_tip': (0, _height(1.), .0), 'face_tip': (0, .315, .085), 'jaw': (0, .282, .012),
         'jaw_tip': (0, _height(.878), .082), 'left_eye_smplhf': (.032, .318, .0895),
-        'left_hip': (thigh_x, _height(.530), -.005), 'left_knee': (.088, _height(.285), -.010),
-        'left_ankle': (.095, _height(.039), -.045), 'left_foot': (.108, FLOOR + .022, .085),
-        'left_foot_tip': (.114, FLOOR + .020, .150), 'left_collar': (.045, _height(.803), -.005),
-        'left_shoulder': shoulder, 'left_elbow': (shoulder[0] + arm, .088, -.038), 'left_wrist': wrist,
+        'left_hip': (.076, ankle + shank + thigh, -.005), 'left_knee': (.086, ankle + shank, -.010),
+        'left_ankle': (.095, ankle, -.045), 'left_foot': (.108, FLOOR + .022, .085),
+        'left_foot_tip': (.114, FLOOR + .020, .150), 'left_collar': (.045, .050, -.005),
+        'left_shoulder': (_SHOULDER, _height(.803), -.015), 'left_wrist': wrist,
+        'left_elbow': (_SHOULDER + _ARM, .070, -.038),
     }
     for finger, (base, phalanges, direction) in _FINGERS.items():
         step = np.array(direction) / np.linalg.norm(direction)
@@ -104,7 +107,7 @@ class Flesh:
         distance = np.sqrt(np.maximum(square, 1e-12)) - (low + along * (high - low))  # (N, P)
         # Limbs melt into the trunk over centimetres, fingers and face into their surroundings over millimetres.
         x, y = np.abs(points[:, 0]), points[:, 1]
-        soft = .020 - .0165 * np.clip((x - .62) / .12, 0, 1) - .012 * np.clip((y - .15) / .08, 0, 1) * (x < .3)
+        soft = .020 - .0165 * np.clip((x - WRIST) / .12 + 1, 0, 1) - .012 * np.clip((y - .15) / .08, 0, 1) * (x < .3)
         nearest = distance.min(1)
         return nearest - soft * np.log(np.exp((nearest[:, None] - distance) / soft[:, None]).sum(1))
 
@@ -115,7 +118,7 @@ class Flesh:
             gradient = np.stack([(self.depth(points + step * axis) - depth) / step for axis in np.eye(3)], 1)
             move = gradient * (depth / np.maximum((gradient ** 2).sum(1), 1e-3))[:, None]
             length = np.linalg.norm(move, axis=1, keepdims=True)
-            most = np.where(np.abs(points[:, :1]) > .7, .002, .04)
+            most = np.where(np.abs(points[:, :1]) > WRIST - .02, .002, .04)
             points = points - move * np.minimum(1, most / np.maximum(length, 1e-12))
         return points
 
@@ -143,7 +146,7 @@ def flesh(points: dict[str, np.ndarray]) -> Flesh:
             return points[f'{side}_{name}']
 
         outward = np.array((sign, 1, 1))
-        cone((sign * .035, .115, -.022), at('shoulder') - (sign * .012, .010, 0), .045, .048)
+        cone((sign * .035, .100, -.022), at('shoulder') - (sign * .012, .010, 0), .045, .048)
         cone(at('shoulder'), at('elbow'), .047, .037)
         cone(at('elbow'), at('wrist'), .039, .022)
         cone(at('hip') + outward * (.008, 0, 0), at('knee'), .082, .052)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from motionlab.body.stand_in_anatomy import EYE_RADIUS, Flesh
+from motionlab.body.stand_in_anatomy import EYE_RADIUS, WRIST, Flesh
 from motionlab.body.stand_in_cage import cage_of
 
 FEWEST_VERTICES = 165
@@ -36,7 +36,7 @@ def body_surface(points: dict[str, np.ndarray], flesh: Flesh, num_vertices: int,
         faces = _flip(vertices, faces)
         vertices = _relax(vertices, faces, pinned)
     if num_vertices >= _SMOOTHED:
-        vertices = _smooth_out(vertices, faces, 6)
+        vertices = _unfold(_smooth_out(vertices, faces, 6), faces)
         nose = points['face_tip'] - (0, .030, 0)
         x, y, z = (vertices - nose).T
         vertices[:, 2] += .024 * np.exp(-(x / .011) ** 2 - (np.where(y > 0, y / 2, y) / .011) ** 2) * (z > -.03)
@@ -63,7 +63,7 @@ def _edge_length(vertices: np.ndarray, fineness: tuple[float, float]) -> np.ndar
     """(V,) wanted edge length, relative."""
     x, y = np.abs(vertices[:, 0]), vertices[:, 1]
     head = np.clip((y - .13) / .06, 0, 1) * (x < .2)
-    hand = np.clip((x - .70) / .05, 0, 1)
+    hand = np.clip((x - WRIST) / .05 + 1, 0, 1)
     return (1 - head - hand) + head * fineness[0] + hand * fineness[1]
 
 
@@ -169,6 +169,19 @@ def _smooth_out(vertices, faces, rounds):
     return vertices
 
 
+def _unfold(vertices, faces):
+    """Corners of triangles that face inward, such as between fingers, to the mean of their neighbours."""
+    averaging = neighbour_average(faces, len(vertices))
+    for _ in range(10):
+        inward = (_double_areas(vertices, faces) * vertex_normals(vertices, faces)[faces].sum(1)).sum(1) <= 0
+        if not inward.any():
+            break
+        corners = np.unique(faces[inward])
+        vertices = vertices.copy()
+        vertices[corners] = averaging[corners] @ vertices
+    return vertices
+
+
 def neighbour_average(faces: np.ndarray, num_vertices: int):
     """(V, V) sparse matrix that takes values to their means over the vertices that share an edge."""
     from scipy.sparse import csr_array, diags_array
@@ -176,7 +189,7 @@ def neighbour_average(faces: np.ndarray, num_vertices: int):
     pairs = np.concatenate([ends, ends[:, ::-1]]).T  # Edges inside occur twice, those of a rim once.
     near = csr_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), (num_vertices, num_vertices))
     near.data[:] = 1
-    return diags_array(1 / np.maximum(near.sum(1), 1)) @ near
+    return csr_array(diags_array(1 / np.maximum(near.sum(1), 1)) @ near)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

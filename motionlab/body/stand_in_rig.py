@@ -3,6 +3,7 @@
 import numpy as np
 
 from motionlab.body.skeletons import Skeleton
+from motionlab.body.stand_in_anatomy import WRIST
 from motionlab.body.stand_in_mesh import neighbour_average
 
 _MOST_BONES = 4  # Joints that may move one vertex, as in the published models.
@@ -84,15 +85,24 @@ def joint_regressor(vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
     for row, joint in zip(regressor, joints):
         away = np.linalg.norm(vertices - joint, axis=1)
         order = np.argsort(away, kind='stable')
-        near = order[:max(16, int((away < 2.2 * away[order[0]] + .005).sum()))]
-        near = near[::-(-len(near) // 64)]  # At most 64 of them, from all sides.
-        bell = np.exp(-(away[near] / away[near].mean()) ** 2)
-        rows = np.concatenate([np.ones((1, len(near))), (vertices[near] - joint).T / away[near].mean()])  # (4, n)
-        wanted = np.array([1., 0, 0, 0])
-        bell /= bell.sum()
-        row[near] = bell * (1 + rows.T @ np.linalg.solve((rows * bell) @ rows.T, wanted - rows @ bell))
-        row[near] /= row[near].sum()
+        for reach in (2.2, 3.3, 5.):  # Where a joint has vertices on one side only, further ones are asked too.
+            near = order[:max(16, int((away < reach * away[order[0]] + .005).sum()))]
+            near = near[::-(-len(near) // 64)]  # At most 64 of them, from all sides.
+            row[:] = 0
+            row[near] = _exact_mean(vertices[near] - joint, away[near])
+            if row.min() > -.05:
+                break
     return regressor
+
+
+def _exact_mean(offsets: np.ndarray, away: np.ndarray) -> np.ndarray:
+    """(n,) weights summing to 1 that take ``offsets`` (n, 3) to zero."""
+    scale = away.mean()
+    bell = np.exp(-(away / scale) ** 2)
+    bell /= bell.sum()
+    rows = np.concatenate([np.ones((1, len(away))), offsets.T / scale])  # (4, n)
+    weights = bell * (1 + rows.T @ np.linalg.solve((rows * bell) @ rows.T, np.eye(4)[0] - rows @ bell))
+    return weights / weights.sum()
 
 
 def shape_directions(vertices: np.ndarray, normals: np.ndarray, points: dict[str, np.ndarray], count: int,
@@ -101,7 +111,7 @@ def shape_directions(vertices: np.ndarray, normals: np.ndarray, points: dict[str
     x, y, _ = vertices.T
     pelvis, chest = points['pelvis'], points['spine3']
     trunk = np.exp(-((x / .22) ** 4)) * np.exp(-(((y + .15) / .45) ** 4))
-    limbs = 1 - .8 * np.clip((np.abs(x) - .60) / .12, 0, 1)
+    limbs = 1 - .8 * np.clip((np.abs(x) - WRIST) / .12 + 1, 0, 1)
     legs = np.clip((pelvis[1] - .08 - y) / .1, 0, None) * .1
     reach = np.clip(np.abs(x) - .16, 0, None) * np.sign(x)
     zero = np.zeros_like(x)
