@@ -46,8 +46,8 @@ class _Skin(Function):
             rest = base[block]  # (n, 3, 1 or B)
             if features is not None:
                 offsets = posedirs[block].flatten(0, 1) @ features  # (3 n, B)
-                rest = torch.add(rest, offsets.view(-1, 3, batch), out=posed[block] if keep else None)
-            turned = (weights[block] @ transforms.flatten(1)).view(-1, 3, 4, batch)
+                rest = torch.add(rest, offsets.view(len(rest), 3, batch), out=posed[block] if keep else None)
+            turned = (weights[block] @ transforms.flatten(1)).view(len(rest), 3, 4, batch)
             moved = torch.addcmul(turned[:, :, 3], turned[:, :, 0], rest[:, None, 0], out=vertices[block])
             for axis in (1, 2):
                 moved.addcmul_(turned[:, :, axis], rest[:, None, axis])
@@ -58,6 +58,12 @@ class _Skin(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.autocast(grad.device.type, enabled=False):  # Backward passes may run under a caller's autocast.
+            return (*_Skin._gradients(ctx, grad), None, None)
+
+    @staticmethod
+    def _gradients(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Of base, features and transforms."""
         posed, transforms, posedirs, weights = ctx.saved_tensors
         batch = transforms.shape[-1]
         wants_base, wants_features, wants_transforms, *_ = ctx.needs_input_grad
@@ -73,7 +79,7 @@ class _Skin(Function):
                 moments[:, :, 3] = pull
                 grad_transforms.addmm_(weights[block].mT, moments.flatten(1))
             if wants_rest:
-                turned = (weights[block] @ transforms.flatten(1)).view(-1, 3, 4, batch)
+                turned = (weights[block] @ transforms.flatten(1)).view(len(pull), 3, 4, batch)
                 grad_rest = turned[:, 0, :3] * pull[:, 0, None]  # (n, 3, B)
                 for axis in (1, 2):
                     grad_rest.addcmul_(turned[:, axis, :3], pull[:, axis, None])
@@ -83,7 +89,7 @@ class _Skin(Function):
                     grad_base[block] = grad_rest if ctx.base_batch == batch else grad_rest.sum(dim=-1, keepdim=True)
         if wants_transforms:
             grad_transforms = grad_transforms.view_as(transforms)
-        return grad_base, grad_features, grad_transforms, None, None
+        return grad_base, grad_features, grad_transforms
 
 
 def _blocks(vertices: Tensor) -> list[slice]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from motionlab.body.blend_skinning import skin
 from motionlab.body.body_file import BodyDescription
-from motionlab.body.joint_chain import batch_last, chain_transforms
+from motionlab.body.joint_chain import batch_last, chain_transforms, common_elements
 from motionlab.body.pose_arguments import NUM_BODY, local_rotations
 from motionlab.body.posed_tree import PosedTree
 from motionlab.body.skeletons import SMPL_24, SMPLH_52, SMPLX_55, Skeleton
@@ -155,7 +155,7 @@ class BodyModel(nn.Module):
     def select_vertices(self, vertex_ids: Sequence[int] | Tensor) -> BodyModel:
         """The same body with these vertices only, in this order; joints stay what they are.
 
-        Faces are kept where all their vertices are (none may repeat then).
+        Faces are kept where all their vertices are; of a vertex that is asked for twice, one copy has them.
 
         Raises:
             ValueError: An id is no vertex of this body.
@@ -204,7 +204,8 @@ class BodyModel(nn.Module):
             transl = transl.to(self.v_template)
             if transl.shape[-1:] != (3,):
                 raise ValueError(f'transl: found shape {tuple(transl.shape)}, expected (..., 3)')
-        others = [value.shape[:-1] for value in (*shape.values(), *(() if transl is None else (transl,)))]
+        others = {name: value.shape[:-1] for name, value in shape.items()}
+        others |= {} if transl is None else {'transl': transl.shape[:-1]}
         poses = {'root_orient': root_orient, 'pose_body': pose_body, 'pose_jaw': pose_jaw, 'pose_eye': pose_eye,
                  'pose_hand': pose_hand}
         local, batch = local_rotations(self.family, poses, others, self.v_template, self.hand_mean)
@@ -219,7 +220,7 @@ class BodyModel(nn.Module):
         """(n, 1 or B) coefficients of the first n blend shapes, as few as ``given`` needs; None for the mean shape."""
         counts = {'betas': self.num_betas, 'expression': self.num_expressions, 'dmpls': self.num_dmpls}
         columns = {name: batch_last(value, batch, 1) for name, value in given.items()}  # (n, 1 or B)
-        elements = max((value.shape[1] for value in columns.values()), default=1)
+        elements = common_elements(columns.values())
         rows, missing = [], 0
         for name, count in counts.items():
             found = len(columns.get(name, ()))

@@ -95,7 +95,7 @@ class BodyOnly(nn.Module):
         if transl is not None:
             transl = transl.to(self.base)
         local, batch = local_rotations(self.family, {'root_orient': root_orient, 'pose_body': pose_body},
-                                       [] if transl is None else [transl.shape[:-1]], self.base, None)
+                                       {} if transl is None else {'transl': transl.shape[:-1]}, self.base, None)
         world = chain_transforms(local, self.rest_joints[:NUM_BODY], self.parents[:NUM_BODY])
         return PosedTree(batch, None, local, self.rest_joints, world, transl)
 

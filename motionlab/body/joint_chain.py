@@ -1,7 +1,7 @@
 """Rigid transforms along a joint tree, one product per tree level, with the batch as the innermost axis."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import torch
@@ -36,6 +36,11 @@ def batch_first(values: Tensor, batch: tuple[int, ...]) -> Tensor:
     return values.unflatten(0, batch) if batch else values[0]
 
 
+def common_elements(tensors: Iterable[Tensor]) -> int:
+    """Length that the last axes (1 or B) broadcast to."""
+    return next((tensor.shape[-1] for tensor in tensors if tensor.shape[-1] != 1), 1)
+
+
 def chain_transforms(local: Tensor, rest: Tensor, parents: tuple[int, ...]) -> Tensor:
     """World transforms of the joints of a posed tree: rotation and position of each.
 
@@ -52,7 +57,7 @@ def chain_transforms(local: Tensor, rest: Tensor, parents: tuple[int, ...]) -> T
     bones = rest - rest[[max(parent, 0) for parent in parents]]  # (J, 3, 1 or B)
     roots = torch.tensor([parent < 0 for parent in parents], device=rest.device)
     bones = torch.where(roots[:, None, None], rest, bones)
-    batch = max(local.shape[-1], rest.shape[-1])
+    batch = common_elements((local, bones))
     return _Chain.apply(local.expand(-1, -1, -1, batch), bones.expand(-1, -1, batch), parents)
 
 

@@ -1,11 +1,11 @@
 """Which joints the pose arguments of a body turn, and bringing all of them to rotation matrices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from motionlab.body.joint_chain import batch_last
+from motionlab.body.joint_chain import batch_last, common_elements
 
 _LEAST_SQUARE = 1e-30
 NUM_BODY = 22  # Root and the 21 body joints, which every family has in the same places.
@@ -19,7 +19,7 @@ POSE_PARTS: dict[str, dict[str, tuple[int, int]]] = {
 }
 
 
-def local_rotations(family: str, poses: Mapping[str, Tensor | None], other_batches: Sequence[tuple[int, ...]],
+def local_rotations(family: str, poses: Mapping[str, Tensor | None], other_batches: Mapping[str, tuple[int, ...]],
                     like: Tensor, hand_mean: Tensor | None) -> tuple[Tensor, tuple[int, ...]]:
     """Rotation matrices of the joints in their parents' frames, from whichever pose arguments are given.
 
@@ -27,7 +27,7 @@ def local_rotations(family: str, poses: Mapping[str, Tensor | None], other_batch
         family: Key of :data:`POSE_PARTS`.
         poses: Axis-angle in radians (..., 3 K) or (..., K, 3), or matrices (..., K, 3, 3), by name; for one joint
             (..., 3) or (..., 3, 3). None for zero.
-        other_batches: Batch shapes of the arguments that are no rotations.
+        other_batches: Batch shapes, by name, of the arguments that are no rotations.
         like: Tensor whose dtype and device the result has.
         hand_mean: (90,) added to ``pose_hand`` given as axis-angle, standing in where it is not given; or None.
 
@@ -49,11 +49,11 @@ def local_rotations(family: str, poses: Mapping[str, Tensor | None], other_batch
     vectors, matrices = _by_form(given, parts, other_batches)
     if hand_mean is not None and 'pose_hand' in vectors:
         vectors['pose_hand'] = vectors['pose_hand'] + hand_mean.view(-1, 3)
-    batch = tuple(torch.broadcast_shapes(*other_batches, *(pose.shape[:-2] for pose in vectors.values()),
-                                         *(pose.shape[:-3] for pose in matrices.values())))
+    batch = _common_batch({**other_batches, **{name: pose.shape[:-2] for name, pose in vectors.items()},
+                           **{name: pose.shape[:-3] for name, pose in matrices.items()}})
     vectors = {name: batch_last(pose, batch, 2) for name, pose in vectors.items()}   # (K, 3, 1 or B)
     turns = {name: batch_last(pose, batch, 3) for name, pose in matrices.items()}    # (K, 3, 3, 1 or B)
-    elements = max((pose.shape[-1] for pose in (*vectors.values(), *turns.values())), default=1)
+    elements = common_elements((*vectors.values(), *turns.values()))
     if vectors:  # All in one go: a small conversion costs as much as a large one.
         joined = rotvec_to_rotmat_batch_last(torch.cat([pose.expand(-1, -1, elements) for pose in vectors.values()]))
         turns |= zip(vectors, joined.split([len(pose) for pose in vectors.values()]))
@@ -65,11 +65,12 @@ def local_rotations(family: str, poses: Mapping[str, Tensor | None], other_batch
 
 
 def _by_form(poses: Mapping[str, Tensor], parts: Mapping[str, tuple[int, int]],
-             other_batches: Sequence[tuple[int, ...]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+             other_batches: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Poses given as axis-angle, as (..., K, 3), and those given as matrices (..., K, 3, 3)."""
     counts = {name: parts[name][1] - parts[name][0] for name in poses}
     forms = {name: _form(name, pose, counts[name]) for name, pose in poses.items()}
-    known = [len(batch) for batch in (*other_batches, *(batch for _, batch in forms.values() if batch is not None))]
+    known = [len(batch) for _, batch in forms.values() if batch is not None]
+    known += map(len, other_batches.values())
     vectors, matrices = {}, {}
     for name, pose in poses.items():
         is_matrix, batch = forms[name]
@@ -80,6 +81,14 @@ def _by_form(poses: Mapping[str, Tensor], parts: Mapping[str, tuple[int, int]],
         else:
             vectors[name] = pose.reshape(*batch, counts[name], 3)
     return vectors, matrices
+
+
+def _common_batch(batches: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    try:
+        return tuple(torch.broadcast_shapes(*batches.values()))
+    except RuntimeError as error:
+        found = ', '.join(f'{name} {tuple(batch)}' for name, batch in batches.items())
+        raise ValueError(f'batch axes do not broadcast: found {found}; expected equal sizes, or 1') from error
 
 
 def _form(name: str, pose: Tensor, count: int) -> tuple[bool, tuple[int, ...] | None]:
