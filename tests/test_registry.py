@@ -46,3 +46,10 @@ def test_apis_import_without_optional_packages():
             "optional = {'mmcv', 'diffusers', 'transformers', 'peft'} & set(sys.modules); "
             'assert not optional, optional')
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_bodies_need_no_renderer_and_no_body_package():
+    code = ('import sys; from motionlab.apis import PosePriorInferencer, fit_body; import motionlab.visualization; '
+            "others = {'smplx', 'trimesh', 'pyrender', 'OpenGL', 'chumpy'} & set(sys.modules); "
+            'assert not others, others')
+    subprocess.run([sys.executable, '-c', code], check=True)
