@@ -48,8 +48,9 @@ def smplx_model(path: Path, family: str, dtype: torch.dtype = torch.float32, fla
     """The smplx package's model of ``path``, its vertex joints moved to vertices that a small body has."""
     import smplx
     with np.load(path) as file:
-        data = SimpleNamespace(**{key: file[key].astype(float) if file[key].dtype.kind == 'f' else file[key].astype(int)
-                                  for key in file.files})
+        kinds = {'f': float, 'i': int, 'u': int}
+        data = SimpleNamespace(**{key: file[key].astype(kinds[file[key].dtype.kind]) for key in file.files
+                                  if file[key].dtype.kind in kinds})
     hands = dict(use_pca=False, flat_hand_mean=flat_hand_mean)
     if family == 'smplx':
         model = smplx.SMPLX(str(path), num_betas=num_betas, dtype=dtype, ext='npz', **hands)
