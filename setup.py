@@ -20,6 +20,7 @@ setup(
         'numpy>=1.26',
         'scipy>=1.11',
         'roma>=1.5',
+        'smplx>=0.1.28',
         'safetensors>=0.4',
         'tensorboard>=2.15',
         'matplotlib>=3.8',
