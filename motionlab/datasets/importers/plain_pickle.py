@@ -24,11 +24,25 @@ _READ_ERRORS = (pickle.UnpicklingError, EOFError, ValueError, TypeError, Attribu
 _EXPECTED = 'NumPy arrays, dictionaries, lists, tuples, sets, numbers and text'
 
 
-def load_plain_pickle(path: str | Path) -> object:
+class Recorded:
+    """What an object of a foreign class was pickled as; the class itself is never looked for.
+
+    Args:
+        class_path: Module and name of the class.
+        state: What it would have been given to restore itself from, mostly a dictionary of its attributes; None where
+            the pickle gives nothing.
+    """
+
+    def __init__(self, class_path: str, state: object):
+        self.class_path, self.state = class_path, state
+
+
+def load_plain_pickle(path: str | Path, recorded: tuple[str, ...] = ()) -> object:
     """Read a pickle (also one of Python 2) that holds plain data.
 
     Args:
         path: The ``.pkl`` file.
+        recorded: Packages whose objects are not refused but come back as :class:`Recorded`.
 
     Returns:
         Dictionaries, lists, tuples, sets, numbers, text and NumPy arrays; byte strings of Python 2 become text
@@ -41,7 +55,7 @@ def load_plain_pickle(path: str | Path) -> object:
     if not path.is_file():
         raise DataError(path, 'file', 'nothing at this path', 'a pickle')
     with path.open('rb') as stream:
-        return _load(stream, path, 'pickle')
+        return _load(stream, path, 'pickle', recorded)
 
 
 def load_object_npz(path: str | Path, keys: tuple[str, ...]) -> dict[str, object]:
@@ -90,9 +104,9 @@ def _load_npy(stream: BinaryIO, path: Path, field: str) -> object:
     return array.item() if array.dtype == object and shape == () else array
 
 
-def _load(stream: BinaryIO, path: Path, field: str) -> object:
+def _load(stream: BinaryIO, path: Path, field: str, recorded: tuple[str, ...] = ()) -> object:
     try:
-        return _finish(_PlainUnpickler(stream).load(), {})
+        return _finish(_PlainUnpickler(stream, recorded).load(), {})
     except _READ_ERRORS as error:
         raise DataError(path, field, f'{type(error).__name__}: {error}', _EXPECTED,
                         'Files from elsewhere may run programs when unpickled; this reader refuses to.') from error
@@ -101,10 +115,16 @@ def _load(stream: BinaryIO, path: Path, field: str) -> object:
 class _PlainUnpickler(pickle.Unpickler):
     """Resolves the few names that pickled arrays need, to stand-ins."""
 
-    def __init__(self, stream: BinaryIO):
+    def __init__(self, stream: BinaryIO, recorded: tuple[str, ...]):
         super().__init__(stream, encoding='latin1')
+        self.recorded = recorded
+        self.stand_ins: dict[str, type[_Object]] = {}
 
-    def find_class(self, module: str, name: str) -> '_Maker':
+    def find_class(self, module: str, name: str) -> '_Maker | type[_Object]':
+        if any(module == package or module.startswith(f'{package}.') for package in self.recorded):
+            # Pickles make objects of classes only.
+            path = f'{module}.{name}'
+            return self.stand_ins.setdefault(path, type('_Object', (_Object,), {'class_path': path}))
         # NumPy 2 and Python 3 renamed them.
         place = module.replace('numpy.core', 'numpy._core').replace('__builtin__', 'builtins')
         if (place, name) not in _MAKERS:
@@ -125,6 +145,27 @@ class _Maker:
 
     def __setstate__(self, state):
         raise pickle.UnpicklingError('a function is given a state')
+
+
+class _Object:
+    """A foreign object in the making; :func:`_finish` turns it into a :class:`Recorded`."""
+
+    class_path = ''
+
+    state = None
+
+    def __new__(cls):
+        return super().__new__(cls)
+
+    def __setstate__(self, state):
+        self.__dict__ = {'state': state}
+
+
+def _reconstruct(stand_in: object, base: object, state: object) -> _Object:
+    """How pickles before protocol 2 make objects."""
+    if not (isinstance(stand_in, type) and issubclass(stand_in, _Object)) or state is not None:
+        raise pickle.UnpicklingError('an object of another class, or derived from a built-in one')
+    return stand_in()
 
 
 class _DType:
@@ -203,6 +244,8 @@ def _finish(value: object, done: dict[int, tuple]) -> object:
         result = {_finish(key, done): _finish(item, done) for key, item in value.items()}
     elif isinstance(value, list | tuple | set | frozenset):
         result = type(value)(_finish(item, done) for item in value)
+    elif isinstance(value, _Object):
+        result = Recorded(value.class_path, _finish(value.state, done))
     elif value is None or isinstance(value, bool | int | float | complex | str | bytes | bytearray | np.generic):
         return value
     else:
@@ -219,6 +262,8 @@ _MAKERS: dict[tuple[str, str], Callable] = {
     ('numpy', 'ndarray'): _Array,  # Named as the type of an array; the stand-in for one, should it be called.
     ('_codecs', 'encode'): _encode,
     ('collections', 'OrderedDict'): OrderedDict,
+    ('copyreg', '_reconstructor'): _reconstruct,
+    ('builtins', 'object'): lambda: None,  # Named as a base class, never made.
     # Before protocol 4 these are written as calls.
     ('builtins', 'set'): set,
     ('builtins', 'frozenset'): frozenset,
