@@ -87,7 +87,9 @@ def fit_body(model: 'PosePrior', keypoints: Keypoints, target: Tensor, *, confid
             ``pose_body`` (B, 63), which is encoded. Otherwise zeros, and the latent of the zero pose. See
             :func:`aligned_start`. Rows with NaN are left out, and counted in a warning.
         stages: Weights of ``data``, ``poZ`` and ``betas``, one dict per stage; run one after another on the same
-            variables and optimiser. A term that is not named is not there.
+            variables and optimiser. A term that is not named is not there. LBFGS brings the curvature of the stage
+            before along, so that a stage of very different weights may end at once; a second call whose ``initial`` is
+            what the first one found begins afresh.
         optimizer: :class:`LBFGS` (default) or :class:`Adam`.
         data_loss: ``'smooth_l1_mean'``, or ``'mse_sum'`` as in the published tutorials: over 22 joints of a body it
             weighs the data 132 times as much against the priors, and B times that in a batch.

@@ -50,7 +50,7 @@ def test_vposer_15_inverse_kinematics(small_body_file):
     poses = sample(prior, 2, seed=1)['pose_body']
     turn, shift = 0.3 * torch.randn(2, 2, 3, generator=generator, dtype=torch.float64)
     target = body.joints(None, turn, poses, shift)[:, :22]
-    keypoints, stages = joint_keypoints(body), [WEIGHTS, {'data': 1e4, 'poZ': 0.01, 'betas': 0.5}]
+    keypoints, stages = joint_keypoints(body), [{'data': 1000.0, 'poZ': 0.01, 'betas': 0.5}]
     first = fit_body(prior, keypoints, target, data_loss='mse_sum', stages=stages)
     assert first.error_mm.max() < 5, first.error_mm
     torch.testing.assert_close(first.keypoints, body.joints(
