@@ -133,7 +133,7 @@ class PosePrior(BaseTaskModel):
     def predict(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Raw batch with ``sample_index`` -> reconstruction by the posterior mean, and every term for each sample.
 
-        ``total`` counts the extra terms whatever the epoch, so that values stay comparable.
+        ``total`` is the objective of the first epoch, extra terms included, so that values stay comparable.
 
         Returns:
             ``sample_index`` (B,), ``pose_body`` (B, 21, 3), ``pose_body_matrot`` (B, 21, 9) and the terms of
@@ -152,12 +152,13 @@ class PosePrior(BaseTaskModel):
         mean, scale = self.backbone.encode(inputs)                                         # (B, L), (B, L)
         noise = row_randn(batch[keys.SAMPLE_INDEX], self.latent_dim, self.eval_seed)       # (B, L)
         with torch.autocast(inputs.device.type, enabled=False):
+            mean, scale = _full_precision(mean), _full_precision(scale)
             target = _Posed(self, self.codec.target_rotmats(inputs))
             sampled = _Posed(self, self.codec.to_rotmats(self.backbone.decode(mean + scale * noise)))
             terms = self._terms(mean, scale, sampled, target)
             terms |= {keys.V2V_SAMPLED: mean_distance(sampled.vertices, target.vertices),
                       keys.V2V_L1_MM: _MM * terms[keys.V2V_L1],
-                      keys.TOTAL: self.head.total(terms, epoch=-1)}
+                      keys.TOTAL: self.head.total(terms, epoch=0)}
             output = self.backbone.decode(mean)                                            # (B, 126)
             expected = _Posed(self, self.codec.to_rotmats(output))
             terms[keys.V2V_MEAN] = mean_distance(expected.vertices, target.vertices)

@@ -110,6 +110,9 @@ def test_losses_stay_in_full_precision_under_autocast(model):
     assert {value.dtype for value in rough.values()} == {torch.float32}
     for key, value in rough.items():
         torch.testing.assert_close(value, exact[key], rtol=0.05, atol=0.05)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        predicted = model.eval().predict(_batch())
+    assert all(predicted[name].dtype == torch.float32 for name in keys.TERMS)
 
 
 def test_parts_must_fit(small_body_file):

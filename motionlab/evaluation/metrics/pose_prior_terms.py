@@ -18,7 +18,7 @@ class PosePriorTerms(TensorMetric):
     ``kl`` (nats), ``v2v_l1``, ``jtr_l1`` (metres, mean absolute coordinate difference), ``geo`` (radians),
     ``v2v_sampled`` and ``v2v_mean`` (metres, Euclidean distance of vertices for a sampled latent and for the posterior
     mean; human_body_prior's val_loss is the former), ``v2v_l1_mm`` (``v2v_l1`` in millimetres), ``total`` (the training
-    objective with all of its terms), and ``num_samples``.
+    objective of the first epochs), and ``num_samples``.
 
     Args:
         prefix: Put before every name.
