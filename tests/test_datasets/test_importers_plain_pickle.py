@@ -115,6 +115,34 @@ def test_forged_and_damaged_pickles_are_errors(tmp_path, content):
         load_plain_pickle(tmp_path / 'a.pkl')
 
 
+@pytest.mark.parametrize('protocol', range(6))
+def test_objects_of_named_packages_are_recorded(tmp_path, protocol):
+    path = tmp_path / 'a.pkl'
+    path.write_bytes(pickle.dumps(OrderedDict(a=Plain(shared=1), b=Plain(array=np.arange(3))), protocol))
+    found = load_plain_pickle(path, recorded=(__name__.rpartition('.')[0],))
+    assert found['a'].class_path == f'{__name__}.Plain' and found['a'].state == {'shared': 1}
+    assert_same(found['b'].state['array'], np.arange(3))
+    for recorded in ((), (__name__[:-1],)):  # A package is not what its name begins with.
+        with pytest.raises(DataError, match='Plain is asked for'):
+            load_plain_pickle(path, recorded=recorded)
+
+
+class Plain:
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
+
+
+@pytest.mark.parametrize('content', [
+    b'cfoo.bar\nBaz\n}b.', b'cfoo.bar\nBaz\n(K\x01tR.', b'cfoo.bar\nBaz\n(K\x01t\x81.', b'cfoo.bar\nBaz\n.',
+    b'ccopy_reg\n_reconstructor\n(cfoo.bar\nBaz\nc__builtin__\ndict\n}tR.',
+    b'ccopy_reg\n_reconstructor\n(cnumpy\nndarray\nc__builtin__\nobject\nNtR.'],
+    ids=['state for a class', 'call', 'new with arguments', 'class', 'derived from dict', 'another class'])
+def test_forged_foreign_objects_are_errors(tmp_path, content):
+    (tmp_path / 'a.pkl').write_bytes(content)
+    with pytest.raises(DataError, match=r'a\.pkl'):
+        load_plain_pickle(tmp_path / 'a.pkl', recorded=('foo',))
+
+
 def test_object_npz(tmp_path):
     data = {'S1': {'Walking': [np.ones((2, 17, 2), np.float32)] * 4}}
     for name, save in (('a.npz', np.savez), ('b.npz', np.savez_compressed)):

@@ -126,7 +126,8 @@ class _PlainUnpickler(pickle.Unpickler):
             path = f'{module}.{name}'
             return self.stand_ins.setdefault(path, type('_Object', (_Object,), {'class_path': path}))
         # NumPy 2 and Python 3 renamed them.
-        place = module.replace('numpy.core', 'numpy._core').replace('__builtin__', 'builtins')
+        place = module.replace('numpy.core', 'numpy._core')
+        place = {'__builtin__': 'builtins', 'copy_reg': 'copyreg'}.get(place, place)
         if (place, name) not in _MAKERS:
             raise pickle.UnpicklingError(f'{module}.{name} is asked for')
         return _Maker(_MAKERS[place, name])
