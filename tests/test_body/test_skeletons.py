@@ -15,6 +15,7 @@ from motionlab.body import (
     h36m_joints_of,
     to_h36m,
 )
+from motionlab.body.skeletons import SMPLH_52, SMPLX_55
 
 
 def test_h36m_tables_are_the_published_ones():
@@ -27,7 +28,25 @@ def test_smplx_tables():
     assert SMPLX_22.flip_indices == (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
 
 
-@pytest.mark.parametrize('skeleton', [H36M_17, SMPLX_22, COCO_17, SMPL_24, MPI_INF_3DHP_17], ids=lambda s: s.name)
+def test_families_continue_the_22_joints():
+    for family in (SMPL_24, SMPLH_52, SMPLX_55):
+        assert family.joint_names[:22] == SMPLX_22.joint_names and family.parents[:22] == SMPLX_22.parents
+    assert [len(family) for family in (SMPL_24, SMPLH_52, SMPLX_55)] == [24, 52, 55]
+    assert SMPL_24.joint_names[22:] == ('left_hand', 'right_hand') and SMPL_24.parents[22:] == (20, 21)
+    assert SMPLX_55.joint_names[22:25] == ('jaw', 'left_eye_smplhf', 'right_eye_smplhf')
+    assert SMPLX_55.parents[22:25] == (15, 15, 15)
+    assert SMPLX_55.joint_names[25:] == SMPLH_52.joint_names[22:]
+    fingers = [f'{finger}{i}' for finger in ('index', 'middle', 'pinky', 'ring', 'thumb') for i in (1, 2, 3)]
+    assert SMPLX_55.joint_names[25:] == tuple(f'{side}_{finger}' for side in ('left', 'right') for finger in fingers)
+    for family, first in ((SMPLX_55, 25), (SMPLH_52, 22)):
+        for start, wrist in ((first, 20), (first + 15, 21)):
+            expected = [wrist if i % 3 == 0 else start + i - 1 for i in range(15)]
+            assert family.parents[start:start + 15] == tuple(expected)
+    assert SMPLX_55.flip_indices[23:28] == (24, 23, 40, 41, 42)
+
+
+@pytest.mark.parametrize('skeleton', [H36M_17, SMPLX_22, COCO_17, SMPL_24, MPI_INF_3DHP_17, SMPLH_52, SMPLX_55],
+                         ids=lambda s: s.name)
 def test_mirror_levels_and_edges(skeleton):
     flip = np.array(skeleton.flip_indices)
     assert (flip[flip] == np.arange(len(skeleton))).all()
