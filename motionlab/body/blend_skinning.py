@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
 _BLOCK_NUMBERS = 400_000  # Per-vertex transforms of one block on a CPU: 1.6 MB in float32.
+_FEW = 16  # Columns below which a product is turned round.
 
 
 def skin(base: Tensor, posedirs: Tensor, features: Tensor, weights: Tensor, transforms: Tensor) -> Tensor:
@@ -28,12 +29,13 @@ def skin(base: Tensor, posedirs: Tensor, features: Tensor, weights: Tensor, tran
         (V, 3, B)
     """
     if features.shape[1] == 1:  # One pose for all shapes: its offsets belong to the unposed vertices.
-        base = base + (posedirs.flatten(0, 1) @ features).unflatten(0, (-1, 3))
+        base = base + _product(posedirs.flatten(0, 1), features).unflatten(0, (-1, 3))
         features = None
     return _Skin.apply(base, features, transforms.contiguous(), posedirs, weights)
 
 
 class _Skin(Function):
+    """Backward keeps what it needs of the posed vertices only, and makes the per-vertex transforms anew."""
 
     @staticmethod
     def forward(ctx, base: Tensor, features: Tensor | None, transforms: Tensor, posedirs: Tensor,
@@ -45,14 +47,14 @@ class _Skin(Function):
         for block in _blocks(vertices):
             rest = base[block]  # (n, 3, 1 or B)
             if features is not None:
-                offsets = posedirs[block].flatten(0, 1) @ features  # (3 n, B)
+                offsets = _product(posedirs[block].flatten(0, 1), features)  # (3 n, B)
                 rest = torch.add(rest, offsets.view(len(rest), 3, batch), out=posed[block] if keep else None)
             turned = (weights[block] @ transforms.flatten(1)).view(len(rest), 3, 4, batch)
             moved = torch.addcmul(turned[:, :, 3], turned[:, :, 0], rest[:, None, 0], out=vertices[block])
             for axis in (1, 2):
                 moved.addcmul_(turned[:, :, axis], rest[:, None, axis])
         ctx.save_for_backward(posed, transforms, posedirs, weights)
-        ctx.base_batch, ctx.has_features = base.shape[-1], features is not None
+        ctx.base_batch = base.shape[-1]
         return vertices
 
     @staticmethod
@@ -84,12 +86,19 @@ class _Skin(Function):
                 for axis in (1, 2):
                     grad_rest.addcmul_(turned[:, axis, :3], pull[:, axis, None])
                 if wants_features:
-                    grad_features.addmm_(posedirs[block].flatten(0, 1).mT, grad_rest.flatten(0, 1))
+                    grad_features += _product(posedirs[block].flatten(0, 1).mT, grad_rest.flatten(0, 1))
                 if wants_base:
                     grad_base[block] = grad_rest if ctx.base_batch == batch else grad_rest.sum(dim=-1, keepdim=True)
         if wants_transforms:
             grad_transforms = grad_transforms.view_as(transforms)
         return grad_base, grad_features, grad_transforms
+
+
+def _product(matrix: Tensor, columns: Tensor) -> Tensor:
+    """``matrix @ columns``, turned round for few columns: CPU libraries are up to seven times faster at few rows."""
+    if columns.shape[1] < _FEW:
+        return (columns.mT.contiguous() @ matrix.mT).mT
+    return matrix @ columns
 
 
 def _blocks(vertices: Tensor) -> list[slice]:

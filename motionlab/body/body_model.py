@@ -22,6 +22,8 @@ from motionlab.body.pose_arguments import NUM_BODY, local_rotations
 from motionlab.body.posed_tree import PosedTree
 from motionlab.body.skeletons import SMPL_24, SMPLH_52, SMPLX_55, Skeleton
 
+_TENSORS = ('v_template', 'blend_shapes', 'posedirs', 'weights', 'joint_template', 'joint_shapes', 'faces', 'hand_mean')
+
 if TYPE_CHECKING:  # They are built from a BodyModel, and it builds them.
     from motionlab.body.body_only import BodyOnly
     from motionlab.body.markers import Markers
@@ -117,7 +119,8 @@ class BodyModel(nn.Module):
 
         Args:
             betas: (..., n) shape coefficients, n at most ``num_betas``; what is missing is zero.
-            root_orient: Rotation of the root about its own rest position.
+            root_orient: Rotation of the root about its own rest position. Where (..., 3, 3) may be a matrix or three
+                vectors, here and for the jaw, the number of batch axes of the other arguments decides.
             pose_body: 21 joints.
             transl: (..., 3) metres.
             pose_hand: Left hand then right: 30 joints (SMPL-X, SMPL-H), or 2 (SMPL).
@@ -245,9 +248,6 @@ class BodyModel(nn.Module):
         count = tree.num_turned
         return skin(self.shaped_vertices(tree.coefficients), self.posedirs[..., :9 * (count - 1)], tree.pose_features(),
                     self.merged_weights if count == NUM_BODY else self.weights, tree.rest_to_posed())
-
-
-_TENSORS = ('v_template', 'blend_shapes', 'posedirs', 'weights', 'joint_template', 'joint_shapes', 'faces', 'hand_mean')
 
 
 def check_vertex_ids(vertex_ids: Sequence[int] | Tensor, body: BodyModel) -> Tensor:
