@@ -19,7 +19,7 @@ setup(
         'mmengine>=0.10.7',
         'numpy>=1.26',
         'scipy>=1.11',
-        'roma>=1.5',
+        'roma>=1.8',
         'smplx>=0.1.28',
         'safetensors>=0.4',
         'tensorboard>=2.15',

@@ -32,6 +32,12 @@ _WITH_EYES = 3000  # Vertices from which on an SMPL-X body has eyeballs.
 _FINENESS = {'smplx': (.262, .385), 'smplh': (.50, .33), 'smpl': (.50, .33)}
 _COARSE_FINENESS = (.6, .5)
 _COARSE = 2000
+# Vertices that the smplx package returns as joints 55-75 of a SMPL-X body.
+_NAMED_VERTICES = {
+    'nose': 9120, 'right_eye': 9929, 'left_eye': 9448, 'right_ear': 616, 'left_ear': 6, 'left_big_toe': 5770,
+    'left_small_toe': 5780, 'left_heel': 8846, 'right_big_toe': 8463, 'right_small_toe': 8474, 'right_heel': 8635,
+    'left_thumb': 5361, 'left_index': 4933, 'left_middle': 5058, 'left_ring': 5169, 'left_pinky': 5286,
+    'right_thumb': 8079, 'right_index': 7669, 'right_middle': 7794, 'right_ring': 7905, 'right_pinky': 8022}
 
 
 def write_stand_in_body(path: str | Path, *, family: str = 'smplx', num_vertices: int | None = None,
@@ -123,31 +129,29 @@ def _surface(family: str, num_vertices: int, points: dict[str, np.ndarray],
             parts.append((ball, triangles + first))
             eyes[name] = np.arange(first, first + eye_size)
     vertices, faces = (np.concatenate(arrays) for arrays in zip(*parts))
-    if num_vertices == FULL_SIZE[family]:
-        order = _order_by_named_vertices(family, vertices, points, eyes)
+    if num_vertices == FULL_SIZE['smplx'] and with_eyes:
+        order = _order_by_named_vertices(vertices, points, eyes)
         place = np.argsort(order)
         vertices, faces, eyes = vertices[order], place[faces], {name: place[ids] for name, ids in eyes.items()}
     return vertices, faces, eyes
 
 
-def _order_by_named_vertices(family: str, vertices: np.ndarray, points: dict[str, np.ndarray],
-                             eyes: dict[str, np.ndarray]) -> np.ndarray:
-    """(V,) order that brings nose, eyes, ears, fingers, toes and heels to the indices at which ``smplx`` picks them."""
-    from smplx.vertex_ids import vertex_ids
-    nose = vertices[np.argmax(vertices[:, 2] * (vertices[:, 1] > points['jaw_tip'][1]))]
-    order = np.arange(len(vertices))
-    place = order.copy()  # place[order] = 0, 1, ...
-    for name, index in vertex_ids['smplx' if family == 'smplx' else 'smplh'].items():
-        side, sign = ('left', 1) if name[0] in 'lL' else ('right', -1)
+def _order_by_named_vertices(vertices: np.ndarray, points: dict[str, np.ndarray], eyes: dict[str, np.ndarray],
+                             ) -> np.ndarray:
+    """(V,) order that brings nose, eyes, ears, fingers, toes and heels to the indices where they are looked for."""
+    targets = {'nose': vertices[np.argmax(vertices[:, 2] * (vertices[:, 1] > points['jaw_tip'][1]))]}
+    for side, sign in (('left', 1), ('right', -1)):
         toe, ankle = points[f'{side}_foot_tip'], points[f'{side}_ankle']
-        target = {'nose': nose, 'BigToe': toe - (sign * .025, 0, 0), 'SmallToe': toe + (sign * .04, 0, -.03),
-                  'Heel': ankle + (0, -.04, -.06), 'ear': points['jaw'] + (sign * .2, .03, 0),
-                  'eye': points[f'{side}_eye_smplhf'] + (0, 0, EYE_RADIUS)}
-        part = name if name == 'nose' else name[1:]
-        wanted = target[part] if part in target else points[f'{side}_{part}3_tip']
-        among = eyes.get(f'{side}_eye_smplhf', np.arange(len(vertices))) if part == 'eye' else np.arange(len(vertices))
-        vertex = among[((vertices[among] - wanted) ** 2).sum(1).argmin()]
-        other = order[index]
+        here = {'eye': points[f'{side}_eye_smplhf'] + (0, 0, EYE_RADIUS), 'ear': points['jaw'] + (sign * .2, .03, 0),
+                'big_toe': toe - (sign * .025, 0, 0), 'small_toe': toe + (sign * .04, 0, -.03),
+                'heel': ankle + (0, -.04, -.06)}
+        here |= {finger: points[f'{side}_{finger}3_tip'] for finger in ('thumb', 'index', 'middle', 'ring', 'pinky')}
+        targets |= {f'{side}_{name}': target for name, target in here.items()}
+    everywhere = np.arange(len(vertices))
+    order, place = everywhere.copy(), everywhere.copy()  # place[order] is 0, 1, 2, ...
+    for name, index in _NAMED_VERTICES.items():
+        among = eyes.get(f'{name}_smplhf', everywhere)
+        vertex, other = among[((vertices[among] - targets[name]) ** 2).sum(1).argmin()], order[index]
         order[index], order[place[vertex]] = vertex, other
         place[other], place[vertex] = place[vertex], index
     return order
