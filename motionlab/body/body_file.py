@@ -27,7 +27,7 @@ _SHAPE_COLUMNS = {10: (10, 0), 16: (16, 0), 300: (300, 0)}
 _SMPLX_COLUMNS = {20: (10, 10), 400: (300, 100), **_SHAPE_COLUMNS}
 _REQUIRED = ('v_template', 'f', 'shapedirs', 'posedirs', 'J_regressor', 'weights', 'kintree_table')
 _HANDS = ('hands_meanl', 'hands_meanr')
-_CONVERT = 'Vendor .pkl files must first be converted to plain .npz by the offline converter.'
+_CONVERT = "A vendor's .pkl becomes such a file by tools/model_converters/body_pkl_to_npz.py."
 
 
 @dataclass(frozen=True)

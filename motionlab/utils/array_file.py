@@ -39,7 +39,7 @@ def read_npz_arrays(path: str | Path, required: Iterable[str], optional: Iterabl
         archive = zipfile.ZipFile(path)
     except READ_ERRORS as error:
         raise DataError(path, 'archive', f'{type(error).__name__}: {error}', 'a zip archive of .npy members (.npz)',
-                        hint or 'It is truncated, damaged or another kind of file.') from error
+                        f'It is truncated, damaged or another kind of file. {hint}'.rstrip()) from error
     with archive:
         present = {name.removesuffix('.npy') for name in archive.namelist() if name.endswith('.npy')}
         missing = [key for key in required if key not in present]

@@ -161,7 +161,7 @@ def _put(index, value):
     (_changed('f', _put((0, 0), -1)), 'f', 'vertex ids -1 to 59'),
     (_changed('f', lambda a: a.astype(float)), 'f', 'expected integers'),
     (_changed('hands_meanl', lambda a: a[:6]), 'hands_meanl', r'shape \(6,\), expected \(45\)'),
-    ({'J_regressor': np.array({'sparse': 1}, dtype=object)}, 'key J_regressor', 'offline converter')])
+    ({'J_regressor': np.array({'sparse': 1}, dtype=object)}, 'key J_regressor', 'body_pkl_to_npz')])
 def test_every_check_names_file_and_field(changes, field, message, tmp_path):
     path = write_body(tmp_path / 'body.npz', **changes)
     with pytest.raises(DataError, match=message) as error:
