@@ -98,7 +98,8 @@ def make_config(path: str | Path, settings: VPoserYaml, base: Config) -> Config:
 
     ``bm_fname`` becomes ``model.body.path``; ``work_basedir/expr_id`` the ``work_dir``; ``dataset_basedir/dataset_id``
     the folder of the prepared data; ``amass_dir`` and ``amass_splits`` the variables ``amass_root`` and ``splits``, so
-    that ``prepare_amass.py --splits`` takes the config too. Paths stay as they are written.
+    that ``prepare_amass.py --splits`` takes the config too, and what the data sets prepare if it is not there yet.
+    Paths stay as they are written.
 
     Args:
         path: Named in errors.
@@ -127,11 +128,13 @@ def make_config(path: str | Path, settings: VPoserYaml, base: Config) -> Config:
     drawing.num_samples = value.get('logging.num_bodies_to_display', drawing.get('num_samples', 8))
     cfg.work_dir = str(PurePosixPath(value['general.work_basedir'], value['general.expr_id']))
     prepared = f"{PurePosixPath(value['general.dataset_basedir'], value['general.dataset_id'])}/"
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, *cfg.test_dataloader):
-        loader.dataset.data_root = prepared
     cfg.amass_root = value['data_parms.amass_dir']
+    # Frames are drawn split after split: in the order that a written config keeps, which is the published one too.
     cfg.splits = {split: [plain for name in value[f'data_parms.amass_splits.{split}'] for plain in _entries(name)]
-                  for split in _KEYS['data_parms.amass_splits']}
+                  for split in sorted(_KEYS['data_parms.amass_splits'])}
+    preparation = dict(amass_root=cfg.amass_root, splits=cfg.splits)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, *cfg.test_dataloader):
+        loader.dataset.update(data_root=prepared, preparation=copy.deepcopy(preparation))
     check_config(cfg._cfg_dict, str(path))
     return cfg
 

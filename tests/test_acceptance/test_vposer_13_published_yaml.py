@@ -20,6 +20,7 @@ def _comparable(path) -> dict:
         cfg.pop(key, None)
     for loader in (cfg['train_dataloader'], cfg['val_dataloader'], *cfg['test_dataloader']):
         loader['dataset'].pop('data_root')
+        loader['dataset'].pop('preparation', None)
     cfg['model']['body'].pop('path')
     cfg['default_hooks'].pop('visualization')
     # What the yaml says and our config leaves to the defaults, which the built parts compare below.
@@ -52,6 +53,7 @@ def test_vposer_13_published_yaml(tmp_path, shared_dir, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [
         'train.py', str(imported), '--work-dir', str(tmp_path / 'run'), '--cfg-options', f'model.body.path={body}',
         f'train_dataloader.dataset.data_root={root}', f'val_dataloader.dataset.data_root={root}',
+        'train_dataloader.dataset.preparation=None', 'val_dataloader.dataset.preparation=None',
         'train_cfg.max_epochs=1', 'train_dataloader.batch_size=20', 'default_hooks.visualization.enable=False'])
     load_tool('train.py').main()
     state = torch.load(tmp_path / 'run/epoch_1.pth', weights_only=True)['state_dict']

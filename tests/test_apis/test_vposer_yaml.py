@@ -46,6 +46,9 @@ def test_every_value_arrives(tmp_path, base):
     assert {loader.dataset.data_root for loader in (cfg.train_dataloader, cfg.val_dataloader, *cfg.test_dataloader)} \
         == {'/prepared/V02_03/'}
     assert cfg.amass_root == '/amass/smplx_neutral'
+    assert cfg.train_dataloader.dataset.preparation == dict(amass_root='/amass/smplx_neutral', splits=cfg.splits)
+    assert cfg.test_dataloader[1].dataset.preparation == cfg.val_dataloader.dataset.preparation \
+        == cfg.train_dataloader.dataset.preparation
     assert base.model.backbone.num_neurons == 512               # the base stays as it is
 
 
@@ -55,6 +58,7 @@ def test_splits_are_those_of_the_published_ones(tmp_path, base):
     expected = NAMED_SPLITS['v02_05']
     assert {name: [entry.describe() for entry in entries] for name, entries in found.items()} \
         == {name: [entry.describe() for entry in entries] for name, entries in expected.items()}
+    assert list(found) == list(expected)                        # frames are drawn in this order
     changed = dict(train=['CMU', 'BML'], vald=['HumanEva'], test=['SSM_synced'])
     cfg = _import(write_yaml(tmp_path / 'b.yaml', data_parms__amass_splits=changed), base)
     assert cfg.splits.to_dict() == changed and load_splits(cfg.splits.to_dict())

@@ -3,9 +3,12 @@ import pytest
 import torch
 
 from motionlab.codecs.pose_prior_batch import check_pose_prior_batch
+from motionlab.datasets import body_pose_dataset
+from motionlab.datasets.amass import AmassPreparation, PoseSelection, prepare_amass
 from motionlab.datasets.body_pose_dataset import BodyPoseDataset
 from motionlab.registry import DATASETS
-from motionlab.utils import DataError
+from motionlab.utils import ConfigError, DataError
+from tests.amass_tree import write_amass_tree
 from tests.pose_priors import random_poses, write_pose_splits
 
 
@@ -43,9 +46,44 @@ def test_files_of_another_kind(arrays, message, tmp_path):
     assert 'train.npz' in str(raised.value) and 'prepare_amass.py' in str(raised.value)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r'nowhere\.npz'):
+def test_a_missing_file_is_named_and_how_to_make_it(tmp_path):
+    with pytest.raises(DataError, match=r'nowhere\.npz.*python tools/dataset_converters/prepare_amass\.py AMASS_ROOT '
+                                        f'{tmp_path} --splits'):
         BodyPoseDataset('nowhere.npz', tmp_path)
+
+
+def test_prepares_what_it_needs_once(tmp_path, capsys):
+    tree, prepared = write_amass_tree(tmp_path / 'amass'), tmp_path / 'prepared'
+    settings = dict(amass_root=str(tree), splits='v02_05', selection=dict(keep_rate=0.5, seed=3))
+    data = DATASETS.build(dict(type='BodyPoseDataset', ann_file='train.npz', data_root=str(prepared),
+                               preparation=settings))
+    assert f'prepared_dir: {prepared}' in capsys.readouterr().out
+    again = prepare_amass(AmassPreparation(tree, prepared, 'v02_05', PoseSelection(0.5, 3)))
+    assert again.reused and len(data) == again.manifest['outputs']['train.npz']['rows']
+    capsys.readouterr()
+    assert len(BodyPoseDataset('vald.npz', prepared, preparation=settings)) and not capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r'was prepared with other settings: keep_rate was 0\.5, is 0\.3'):
+        BodyPoseDataset('train.npz', prepared, preparation=dict(amass_root=str(tree), splits='v02_05'))
+
+
+@pytest.mark.parametrize(('settings', 'message'), [
+    ({'splits': 'v02_05'}, 'expected amass_root'), ({'amass_root': 'a', 'overwrite': True}, 'overwrite'),
+    ({'amass_root': 'a', 'prepared_dir': 'b'}, 'prepared_dir'),
+    ({'amass_root': 'a', 'selection': {'fps': 30}}, r"selection: found \['fps'\], expected any of keep_rate, seed")])
+def test_refuses_other_preparations(settings, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        BodyPoseDataset('train.npz', tmp_path, preparation=settings)
+
+
+def test_other_processes_get_the_error_of_the_main_one(tmp_path, monkeypatch):
+    def receive(outcome):
+        outcome[0] = DataError('amass', 'poses: width', 72, 156)
+
+    monkeypatch.setattr(body_pose_dataset, 'is_main_process', lambda: False)
+    monkeypatch.setattr(body_pose_dataset, 'broadcast_object_list', receive)
+    with pytest.raises(DataError, match='poses: width'):
+        BodyPoseDataset('train.npz', tmp_path, preparation=dict(amass_root=str(tmp_path / 'amass')))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf])

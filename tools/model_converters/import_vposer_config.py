@@ -1,8 +1,9 @@
 """Turn a training config of human_body_prior into one of ours: python tools/model_converters/import_vposer_config.py
 V02_05.yaml imported.py.
 
-The result trains with tools/train.py imported.py, and tools/dataset_converters/prepare_amass.py takes it as --splits.
-Its paths are those of the yaml; override them with --work-dir and --cfg-options model.body.path=... as anywhere.
+The result trains with tools/train.py imported.py, which prepares the data unless tools/dataset_converters/
+prepare_amass.py has: that takes it as --splits. Its paths are those of the yaml; override them with --work-dir and
+--cfg-options model.body.path=... as anywhere; a data set's preparation=None takes files that are there as they are.
 """
 
 import argparse
