@@ -108,15 +108,24 @@ def test_dropped_last_batches_do_not_depend_on_the_number_of_ranks(size, monkeyp
     assert epochs[1] == epochs[2] == epochs[4]
 
 
-@pytest.mark.parametrize(('size', 'world', 'dealt'), [(17, 1, 16), (17, 2, 16), (18, 1, 18), (16, 1, 16), (1, 1, 0)])
+@pytest.mark.parametrize(('size', 'world', 'dealt'), [(17, 1, 16), (17, 2, 16), (18, 1, 18), (16, 1, 16)])
 def test_a_last_batch_too_small_is_left_out(size, world, dealt):
     ranks = [sampler(size=size, rank=rank, world=world, min_batch=2) for rank in range(world)]
     for made in ranks:
         made.prepare(batch_size=8 // world, drop_last=False, endless=False)
     assert sum(map(len, ranks)) == dealt
-    if dealt:
-        index = [index for row in zip(*map(list, ranks)) for index in row]
-        assert index == list(sampler(size=size))[:dealt]
+    index = [index for row in zip(*map(list, ranks)) for index in row]
+    assert index == list(sampler(size=size))[:dealt]
+
+
+@pytest.mark.parametrize(('size', 'batch_size', 'endless'), [(1, 8, False), (9, 1, False), (9, 1, True)])
+def test_batches_that_are_all_too_small_are_refused(size, batch_size, endless):
+    made = sampler(size=size, min_batch=2)
+    with pytest.raises(ConfigError, match=f'{size} samples in batches of {batch_size} .* at most 1, .* min_batch=2'):
+        made.prepare(batch_size, drop_last=False, endless=endless)
+    shared = sampler(size=9, world=2, min_batch=2)  # Two processes normalise over one sample of each.
+    shared.prepare(1, drop_last=False, endless=endless)
+    assert len(shared) == (5 if endless else 4)
 
 
 def test_endless_batches_are_never_too_small():

@@ -58,13 +58,20 @@ class ResumableSampler(Sampler[int]):
         """Serve a training loop; see :class:`motionlab.datasets.samplers.TrainSampler`.
 
         Raises:
-            ConfigError: ``round_up`` is False, so that ranks would get different numbers of samples.
+            ConfigError: ``round_up`` is False, so that ranks would get different numbers of samples; no batch would
+                have ``min_batch`` samples.
         """
         if not self.round_up:
             raise ConfigError('train_dataloader.sampler: found round_up=False, expected ResumableSampler with '
                               'round_up=True: training needs equally many samples on all ranks.')
+        full = batch_size * self.world_size
+        largest = full if endless else min(full, self.num_samples)
+        if largest < self.min_batch:
+            raise ConfigError(f'train_dataloader: {self.num_samples} samples in batches of {full} over all ranks give '
+                              f'batches of at most {largest}, expected min_batch={self.min_batch}: the model cannot '
+                              'train on fewer samples at a time.')
         # What is dropped follows from the global batch, or an epoch would depend on the number of ranks.
-        rest = self.num_samples % (batch_size * self.world_size)
+        rest = self.num_samples % full
         if drop_last and not endless:
             self.cut_to = self.num_samples - rest
         elif 0 < rest < self.min_batch and not endless:
