@@ -1,3 +1,5 @@
+import shutil
+
 from motionlab.body.stand_in import write_stand_in_body
 from motionlab.engine import MotionRunner
 from tests.pose_priors import pose_prior_config, write_pose_splits
@@ -18,7 +20,8 @@ def test_vposer_s06_which_body(small_body_file, tmp_path):
     assert trained_on.startswith('smplx') and '55 joints' in trained_on and small_body_file.name in trained_on
     assert f'Distances are measured on the body {trained_on}' in _log(tmp_path, runner)
 
-    for body, mixed in ((small_body_file, False), (other, True)):
+    renamed = shutil.copy(small_body_file, tmp_path / 'renamed.npz')
+    for body, mixed in ((small_body_file, False), (renamed, False), (other, True)):
         cfg = pose_prior_config(data, body, tmp_path / 'w')
         cfg.load_from = str(tmp_path / 'w/best_model.pth')
         tester = MotionRunner.from_cfg(cfg)

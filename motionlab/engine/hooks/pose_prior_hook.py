@@ -56,7 +56,7 @@ class PosePriorHook(Hook):
         theirs, ours = checkpoint.get('meta', {}).get(_META_KEY), _model(runner).load_body()
         if theirs is None:
             runner.logger.info('The checkpoint does not say which body it was trained with.')
-        elif theirs != ours:
+        elif _content(theirs) != _content(ours):
             runner.logger.warning(f'The checkpoint was trained with the body {theirs}; this run measures on {ours}. '
                                   'Distances of vertices and joints depend on the body.')
 
@@ -71,6 +71,11 @@ class PosePriorHook(Hook):
                 runner.logger.warning(
                     f'{prefix or "test"}: kl {kl:.2f} and geo {geo:.2f} are what UNTRAINED weights give. Were the '
                     'right weights loaded, and are they trained?')
+
+
+def _content(description: str) -> str:
+    """The fingerprint that ends a body's description: a file may be renamed."""
+    return description.rpartition(' ')[2]
 
 
 def epoch_of(loop) -> int:
