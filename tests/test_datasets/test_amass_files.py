@@ -1,6 +1,7 @@
 """Which files a tree holds, by which names, and to which split they go."""
 
 import json
+import os
 
 import pytest
 
@@ -50,6 +51,44 @@ def test_a_recording_counts_once_however_often_it_is_there(tmp_path):
     assert len(copies) == 3
     files, copies = _find(tmp_path, 'CMU', prefer='smplh')
     assert [file.relative for file in files] == ['CMU/01/a_poses.npz', 'CMU/01/shape.npz', 'CMU/02/a_poses.npz']
+
+
+def test_links_are_copies_and_never_stand_for_what_they_link_to(tmp_path):
+    _touch(tmp_path, 'BMLrub/rub001/a_poses.npz', 'BMLrub/rub002/a_poses.npz')
+    (tmp_path / 'BMLrub/again').symlink_to('rub001')
+    (tmp_path / 'BMLrub/rub002/up').symlink_to('..')
+    (tmp_path / 'BMLrub/rub003').mkdir()
+    (tmp_path / 'BMLrub/rub003/a_poses.npz').symlink_to('../rub001/a_poses.npz')
+    files, copies = _find(tmp_path, 'BMLrub')
+    assert [file.key for file in files] == ['rub001/a_poses.npz', 'rub002/a_poses.npz']
+    assert [file.key for file in copies] == ['again/a_poses.npz', 'rub003/a_poses.npz']
+    plan = make_plan(tmp_path, {'train': [SplitEntry('BMLrub', subjects=(1, 3))]})
+    assert plan.sets[0].copies == 1 and plan.left_over == {'BMLrub': 1}
+
+
+def test_a_motion_goes_before_what_only_shares_its_name(tmp_path):
+    _touch(tmp_path, 'CMU/01/a.npz', 'CMU/01/a_poses.npz')
+    for prefer in ('smplx', 'smplh'):
+        files, copies = _find(tmp_path, 'CMU', prefer=prefer)
+        assert [file.key for file in files + copies] == ['01/a_poses.npz', '01/a.npz']
+
+
+def test_folders_and_names_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+    _touch(tmp_path, 'CMU/01/a_poses.npz', 'CMU/02/a_poses.npz')
+    scan = os.scandir
+
+    def refuse(folder):
+        if str(folder).endswith('/02'):
+            raise PermissionError(13, 'Permission denied', str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    with pytest.raises(DataError, match='CMU/02: folder: found Permission denied'):
+        _find(tmp_path, 'CMU')
+    monkeypatch.undo()
+    os.rename(tmp_path / 'CMU/02/a_poses.npz', os.fsencode(tmp_path) + b'/CMU/02/\xff_poses.npz')
+    with pytest.raises(DataError, match=r'\\xff_poses\.npz: name: found bytes that are no UTF-8'):
+        _find(tmp_path, 'CMU')
 
 
 def test_a_set_whose_files_lie_in_a_folder_of_its_own_name(tmp_path):

@@ -153,6 +153,9 @@ def test_rates_can_be_overruled_and_doubtful_ones_are_named(tmp_path):
     assert {reason: entry['files'] for reason, entry in manifest['notices'].items()} == {
         'mocap_time_length: contradicts frame rate and number of frames': ['X/s1/b_stageii.npz'],
         'trans: faster than 12 m/s; is the frame rate right?': ['X/s1/c_stageii.npz']}
+    other_order = MotionSelection(min_frames=1, frame_rates={'X/s1/[bc]_*': 60, 'X/*': 30})
+    with pytest.raises(ConfigError, match='with other settings: frame_rates was'):  # The last one that fits counts.
+        _motions(tmp_path, other_order, 'overruled')
     with pytest.raises(ConfigError, match=r"no file matches 'SSM/\*'; paths are like X/s1/a_stageii\.npz"):
         _motions(tmp_path, MotionSelection(frame_rates={'SSM/*': 60}), 'none')
 

@@ -233,6 +233,17 @@ def test_too_many_skipped_or_an_empty_split_fail_and_leave_no_output(tree, tmp_p
         prepare(tree, tmp_path / 'empty', on_error='skip', max_skipped=1)
 
 
+def test_folders_that_cannot_be_made(tree, tmp_path):
+    (tmp_path / 'file').touch()
+    for target in ('file', 'file/below'):
+        with pytest.raises(ConfigError, match=f'prepared_dir: {tmp_path}/{target} cannot be made'):
+            prepare(tree, tmp_path / target)
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out/.shards').touch()
+    with pytest.raises(ConfigError, match=r'out/\.shards cannot be made'):
+        prepare(tree, tmp_path / 'out')
+
+
 def test_one_preparation_at_a_time(tree, tmp_path):
     from motionlab.datasets.amass.preparation import _locked
     (tmp_path / 'out').mkdir()

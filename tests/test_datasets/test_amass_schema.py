@@ -88,6 +88,7 @@ MALFORMED = {
     'a width between': ('B', {'poses': lambda a: a[:, :160]}, 'poses: width: found 160'),
     'poses per joint': ('A', {'poses': lambda a: a.reshape(N, 52, 3)}, r'poses: shape: found \(12, 52, 3\)'),
     'NaN': ('A', {'poses': _at((5, 10), np.nan)}, r'poses: not finite: found 1 such values, the first at \[5, 10\]'),
+    'beyond float32': ('A', {'poses': _at((5, 10), 1e200)}, r'poses: not finite: found 1 such .* finite float32'),
     'infinity': ('B', {'pose_body': _at(3, -np.inf)}, r'pose_body: not finite: found 63'),
     'trans one frame short': ('A', {'trans': lambda a: a[:-1]}, r'trans: length: found 11 frames, expected 12, as in'),
     'pose_body one frame short': ('B', {'pose_body': lambda a: a[:-1]}, r'pose_body: length: found 11'),

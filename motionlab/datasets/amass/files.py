@@ -1,7 +1,7 @@
 """Data sets of an AMASS folder and their files, whatever the archives unpacked to."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -88,39 +88,61 @@ def find_files(amass_root: Path, dataset: str, folders: list[Path], prefer: str 
         prefer: Family that is kept where one recording exists in both.
 
     Returns:
-        Files in order of their keys, and left-out second copies: of the same path from the data set's folder, or of
-        the same recording in the other schema.
+        Files in order of their keys, and left-out second copies: links to another of the files, the same path from
+        the data set's folder, or the same recording in the other schema.
+
+    Raises:
+        DataError: a folder cannot be read, or a name is no UTF-8.
     """
-    found = sorted((file for folder in folders for file in _walk(amass_root, dataset, folder)),
-                   key=lambda file: (file.motion, file.named_family != prefer, file.key, file.relative))
-    kept: dict[tuple[str, bool], AmassFile] = {}
-    copies = []
-    for file in found:
-        identity = (file.key, True) if file.named_other else (file.motion, False)
-        if identity in kept:
-            copies.append(file)
-        else:
-            kept[identity] = file
-    return sorted(kept.values(), key=lambda file: file.key), copies
+    found = [file for folder in folders for file in _walk(amass_root, dataset, folder)]
+    places, root = {file: os.path.realpath(amass_root / file.relative) for file in found}, amass_root.resolve()
+    # Where a file lies goes before links to it, whose folders may tell another subject.
+    found.sort(key=lambda file: (places[file] != str(root / file.relative), file.relative))
+    distinct, copies = _first_of_each(found, lambda file: places[file])
+    distinct.sort(key=lambda file: (file.motion, file.named_family is None, file.named_family != prefer, file.key,
+                                    file.relative))
+    kept, more = _first_of_each(distinct, lambda file: (file.key if file.named_other else file.motion,
+                                                        file.named_other))
+    return sorted(kept, key=lambda file: file.key), copies + more
+
+
+def _first_of_each(files: list[AmassFile], identity: Callable[[AmassFile], Hashable]) -> tuple[
+        list[AmassFile], list[AmassFile]]:
+    """The first file of every identity, and the others."""
+    first: dict[Hashable, AmassFile] = {}
+    for file in files:
+        first.setdefault(identity(file), file)
+    kept = set(first.values())
+    return list(first.values()), [file for file in files if file not in kept]
 
 
 def _walk(amass_root: Path, dataset: str, folder: Path) -> Iterator[AmassFile]:
-    visited = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        identity = os.path.realpath(place)
-        if identity in visited:  # A link to a folder above it.
+    for place, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        above = {os.path.realpath(parent) for parent in Path(place).parents if parent.is_relative_to(folder)}
+        if os.path.realpath(place) in above:  # A link to a folder above it.
             folders.clear()
             continue
-        visited.add(identity)
-        folders.sort()
         for name in names:
             if name.endswith('.npz'):
                 path = Path(place, name)
+                _check_name(path)
                 parts = path.relative_to(folder).parts
                 while len(parts) > 1 and current_name(parts[0]) == dataset:
                     parts = parts[1:]
                 subject = parts[0] if len(parts) > 1 else path.parent.name
                 yield AmassFile(dataset, path.relative_to(amass_root).as_posix(), '/'.join(parts), subject)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise DataError(error.filename, 'folder', error.strerror, 'a folder that can be read') from error
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode('utf-8', 'backslashreplace')
+        raise DataError(shown, 'name', 'bytes that are no UTF-8', 'a name in UTF-8', 'Rename it.') from error
 
 
 def what_is_there(folder: Path) -> str:

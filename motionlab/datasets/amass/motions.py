@@ -114,7 +114,7 @@ class MotionSelection:
 
     def settings(self) -> dict:
         plain = replace(self, pelvises=())
-        return {'selection': self.name, **asdict(plain), 'frame_rates': dict(self.frame_rates),
+        return {'selection': self.name, **asdict(plain), 'frame_rates': list(self.frame_rates.items()),
                 'pelvises': [pelvis.body for pelvis in self.pelvises], 'up_axis': self.up_axis}
 
     def check_files(self, relatives: list[str]) -> None:

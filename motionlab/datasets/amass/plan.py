@@ -77,7 +77,10 @@ def make_plan(amass_root: Path, splits: Splits, prefer: str = 'smplx') -> Plan:
     owner: dict[str, str] = {}
     sets = [_fill(amass_root, PlannedSet(split, current_name(entry.dataset)), entry, files, copies, owner)
             for split, entries in splits.items() for entry in entries]
-    left_over = {name: sum(file.relative not in owner for file in files[name]) for name in named}
+    left_over = {name: sum(file.relative not in owner for file in files[name])
+                 + sum(not any(current_name(entry.dataset) == name and entry.holds(file)
+                               for entries in splits.values() for entry in entries) for file in copies[name])
+                 for name in named}
     return Plan(sets, {name: count for name, count in left_over.items() if count},
                 [name for name in datasets if name not in named])
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from motionlab.datasets.amass.files import current_name
 from motionlab.datasets.amass.manifest import FORMAT, config_hash
 from motionlab.datasets.amass.plan import Plan, make_plan
-from motionlab.datasets.amass.run import PreparationRun
+from motionlab.datasets.amass.run import PreparationRun, make_folder
 from motionlab.datasets.amass.selection import PoseSelection, Selection
 from motionlab.datasets.amass.splits import TEST_SETS, Splits, load_splits
 from motionlab.datasets.amass.summary import print_summary, say, share_skipped
@@ -103,7 +103,7 @@ def prepare_amass(preparation: AmassPreparation, console: Console | None = None)
     plan = make_plan(amass_root, splits, 'smplx' if preparation.family == 'any' else preparation.family)
     preparation.selection.check_files([file.relative for planned in plan.sets for file in planned.files])
     _tell_plan(plan, splits, preparation.selection, console)
-    prepared_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(prepared_dir)
     config = _config(preparation, splits)
     with _locked(prepared_dir), open_pool(preparation.workers) as pool:
         run = PreparationRun(amass_root, prepared_dir, preparation.selection, preparation.family,

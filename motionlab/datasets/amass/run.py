@@ -24,10 +24,18 @@ from motionlab.datasets.amass.plan import Plan
 from motionlab.datasets.amass.selection import Selection
 from motionlab.datasets.amass.shards import FileTask, ScannedFile, assemble_split, extract_rows, scan_file, shard_path
 from motionlab.datasets.amass.summary import Reasons, Tally
-from motionlab.utils import DataError
+from motionlab.utils import ConfigError, DataError
 from motionlab.utils.worker_pool import map_in_order
 
 SHARDS = '.shards'
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder unless it is there; ConfigError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f'prepared_dir: {folder} cannot be made: {error.strerror}.') from error
 
 
 @dataclass
@@ -103,7 +111,7 @@ class PreparationRun:
 
     def extract(self, plan: Plan, scans: list[list[ScannedFile]]) -> None:
         """Put the rows of every file into its shard; DataError at the first malformed one unless errors are skipped."""
-        self.shards.mkdir(exist_ok=True)
+        make_folder(self.shards)
         usable: list[tuple[Tally, ScannedFile]] = []
         for planned, group in zip(plan.sets, scans):
             tally = Tally(planned.split, planned.dataset, found=len(group) + planned.copies, copies=planned.copies)

@@ -22,6 +22,7 @@ from motionlab.utils import DataError
 FAMILIES = {156: 'smplh', 165: 'smplx'}
 RATE_KEYS = ('mocap_framerate', 'mocap_frame_rate')
 _SPLIT_WIDTHS = {'root_orient': 3, 'pose_body': 63}
+_LARGEST = np.finfo(np.float32).max  # Rows are float32.
 _GENDERS = ('female', 'male', 'neutral')
 
 
@@ -182,8 +183,8 @@ def _number(archive: MotionArchive, key: str) -> float:
 
 
 def _require_finite(archive: MotionArchive, key: str, array: np.ndarray) -> None:
-    finite = np.isfinite(array)
+    finite = np.abs(array) <= _LARGEST  # False for NaN.
     if not finite.all():
         where = ', '.join(map(str, np.argwhere(~finite)[0]))
         raise DataError(archive.path, f'{key}: not finite', f'{(~finite).sum()} such values, the first at [{where}]',
-                        'finite numbers')
+                        'finite float32 numbers')
