@@ -34,11 +34,18 @@ class PosePrior(BaseTaskModel):
             ``dict(type='BodyModel', path='data/body_models/smplx/SMPLX_NEUTRAL.npz')``.
         eval_seed: Of the latent noise in evaluation, which belongs to samples: it depends neither on batch size nor
             on the number of processes.
-        compile: Submodules to compile, e.g. ``['backbone.decoder_net']``.
+        compile: Submodules to compile, e.g. ``['backbone.encoder_net', 'backbone.decoder_net']``.
+
+    Raises:
+        ConfigError: parts do not fit; ``compile`` names a part that is never called as a whole.
     """
 
     def __init__(self, codec: dict, backbone: dict, head: dict, data_preprocessor: dict | None = None,
                  body: dict | None = None, eval_seed: int = 0, compile: Sequence[str] = ()):
+        if idle := {'backbone', 'head', 'codec'} & set(compile):
+            raise ConfigError(f'PosePrior: found compile={list(compile)}, but compiling {", ".join(sorted(idle))} '
+                              'would change nothing; expected names like "backbone.encoder_net" or '
+                              '"backbone.decoder_net".')
         super().__init__(codec, backbone, head, data_preprocessor, compile)
         self.body_cfg, self.eval_seed = body, eval_seed
         self.epoch: int | None = None

@@ -121,3 +121,12 @@ def test_parts_must_fit(small_body_file):
     with pytest.raises(ConfigError, match='120'):
         MODELS.build(config)
     assert MODELS.get('PosePrior') is PosePrior
+
+
+def test_compiling_what_is_never_called_is_refused(small_body_file):
+    config = pose_prior_config('unused', small_body_file).model
+    for name in ('backbone', 'head', 'codec'):
+        with pytest.raises(ConfigError, match=f"compiling {name} would change nothing; .*backbone.decoder_net"):
+            MODELS.build({**config, 'compile': [name]})
+    model = MODELS.build({**config, 'compile': ['backbone.encoder_net', 'backbone.decoder_net']})
+    assert all(net._compiled_call_impl for net in (model.backbone.encoder_net, model.backbone.decoder_net))
