@@ -379,6 +379,7 @@ class MotionRunner(Runner):
             if is_main_process() and hasattr(backend, 'rewind'):
                 backend.rewind(self.iter)
         self.logger.info(f'Resumed {filename}: epoch {self.epoch}, iteration {self.iter}.')
+        self._log_weights()
 
     def _restore_seed(self, seed: int) -> None:
         if seed == self.shared_seed:

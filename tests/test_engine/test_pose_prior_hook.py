@@ -1,5 +1,7 @@
 """What the hook tells model, log and checkpoints."""
 
+import re
+
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -52,6 +54,8 @@ def test_epochs_are_those_of_the_loop_also_after_a_resume(data, small_body_file,
     log = _log(tmp_path / 'w')
     assert log.count('Epoch 1 (from 0), iteration 4: geo and jtr_l1 do not count any more') == 1
     assert 'Epoch 0 (from 0), iteration 0: geo and jtr_l1 count in the loss' in log
+    prints = re.findall(r'Fingerprint of the weights .*: (.*)', log)  # First run's end, resumed, second run's end.
+    assert len(prints) == 3 and prints[0] == prints[1] != prints[2]
 
 
 def test_without_epochs_a_pass_over_the_data_counts(data, small_body_file, tmp_path):
