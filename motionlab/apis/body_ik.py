@@ -187,6 +187,8 @@ def _start_values(model: 'PosePrior', keypoints: Keypoints, rows: int, initial: 
     for name, value in initial.items():
         if tuple(value.shape) != (rows, sizes[name]):
             raise DataError('fit', f'initial {name}', f'shape {tuple(value.shape)}', f'shape {(rows, sizes[name])}')
+        if value.isinf().any():
+            raise DataError('fit', f'initial {name}', 'infinity', 'finite numbers, or NaN for rows to leave out')
     given = {name: value.detach().to(like) for name, value in initial.items()}
     with torch.no_grad():
         if 'poZ' not in given:

@@ -54,6 +54,8 @@ def joint_keypoints(body: 'BodyModel', num_joints: int = 22) -> Keypoints:
 
 def marker_keypoints(body: 'BodyModel', vertex_ids: Sequence[int], offset_m: float = MARKER_OFFSET_M) -> Keypoints:
     """Mocap markers: ``vertex + offset * unit vertex normal`` at given vertices; other vertices are not computed."""
+    if not len(vertex_ids):
+        raise ConfigError('marker_keypoints: found no vertex_ids, expected one at least.')
     markers = body.markers(vertex_ids, offset_m)
     return Keypoints(tuple(f'vertex {i}' for i in vertex_ids), body.num_betas, markers, _pelvis_of(body))
 

@@ -1,5 +1,6 @@
 """Optimisers of a fit: the published settings, stages that share one optimiser, a history of every evaluation."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,11 +97,14 @@ def minimise(objective: Objective, variables: dict[str, Tensor], stages: Sequenc
 
 
 def check_stages(stages: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
-    """A copy of the stages; ConfigError for none, unknown terms, or a stage without data."""
+    """A copy of the stages; ConfigError for none, unknown terms, weights below 0, or a stage without data."""
     if isinstance(stages, Mapping) or not stages:
         raise ConfigError(f'stages: found {stages!r}, expected a list of dicts of weights.')
     for number, weights in enumerate(stages):
         unknown = sorted(set(weights) - set(TERMS))
         if unknown or 'data' not in weights:
             raise ConfigError(f'stages[{number}]: found {sorted(weights)}, expected data and any of {TERMS[1:]}.')
+        wrong = {name: weight for name, weight in weights.items() if not 0 <= weight < math.inf}
+        if wrong:
+            raise ConfigError(f'stages[{number}]: found {wrong}, expected finite weights of at least 0.')
     return [dict(weights) for weights in stages]

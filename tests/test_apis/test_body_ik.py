@@ -210,6 +210,9 @@ def test_markers_lie_on_the_skin(prior, body, small_body_file):
     (dict(initial={'poZ': torch.zeros(3, 32), 'pose_body': torch.zeros(3, 63)}), ConfigError, 'in place of poZ'),
     (dict(stages=[{'poZ': 1.0}]), ConfigError, r'stages\[0\]: found'),
     (dict(stages=[{'data': 1.0}, {'data': 1.0, 'poZ_body': 1.0}]), ConfigError, r'stages\[1\]: found'),
+    (dict(initial={'trans': torch.full((3, 3), torch.inf)}), DataError, 'initial trans: found infinity'),
+    (dict(stages=[{'data': 1.0, 'poZ': -1.0}]), ConfigError, r"stages\[0\]: found {'poZ': -1.0}"),
+    (dict(stages=[{'data': float('nan')}]), ConfigError, 'expected finite weights'),
     (dict(stages=[]), ConfigError, 'expected a list of dicts'),
     (dict(stages={'data': 1.0}), ConfigError, 'expected a list of dicts'),
     (dict(data_loss='l1'), ConfigError, "found 'l1'")])
@@ -222,3 +225,5 @@ def test_what_does_not_fit_is_refused(prior, body, targets, change, error, messa
 def test_wrong_joints(body):
     with pytest.raises(ConfigError, match='num_joints=56'):
         joint_keypoints(body, 56)
+    with pytest.raises(ConfigError, match='no vertex_ids'):
+        marker_keypoints(body, [])

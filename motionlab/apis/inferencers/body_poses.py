@@ -9,7 +9,14 @@ from torch import Tensor
 
 from motionlab.apis.pose_prior import check_poses
 from motionlab.datasets.amass.archive import MotionArchive
-from motionlab.datasets.amass.schema import RATE_KEYS, read_body_pose, read_finite, read_header
+from motionlab.datasets.amass.schema import (
+    RATE_KEYS,
+    read_body_pose,
+    read_finite,
+    read_frame_rate,
+    read_header,
+    read_text,
+)
 from motionlab.utils import ConfigError, DataError
 from motionlab.utils.array_file import read_npz_arrays
 
@@ -136,7 +143,7 @@ def read_targets(path: str | Path) -> FitTargets:
         DataError: no such file; none of the two keys, or both; another shape.
     """
     path = _existing(path)
-    arrays = read_npz_arrays(path, (), ('keypoints', 'markers', 'vertex_ids', 'confidence', 'up_axis', *RATE_KEYS))
+    arrays = read_npz_arrays(path, (), ('keypoints', 'markers', 'vertex_ids', 'confidence'))
     given = [name for name in ('keypoints', 'markers') if name in arrays]
     if len(given) != 1 or ('markers' in given) != ('vertex_ids' in arrays):
         raise DataError(path, 'targets', f'keys {sorted(arrays)}',
@@ -150,12 +157,11 @@ def read_targets(path: str | Path) -> FitTargets:
     confidence = arrays.get('confidence')
     if confidence is not None and (confidence.shape != points.shape[:2] or confidence.dtype.kind not in 'fbiu'):
         raise DataError(path, 'confidence', f'{confidence.dtype} {confidence.shape}', f'numbers {points.shape[:2]}')
-    up_axis = str(arrays.get('up_axis', 'y'))
+    with MotionArchive(path) as archive:
+        up_axis = read_text(archive, 'up_axis') or 'y'
+        fps = read_frame_rate(archive) if any(key in archive for key in RATE_KEYS) else DEFAULT_FPS
     if up_axis not in ('y', 'z'):
-        raise DataError(path, 'up_axis', repr(up_axis), "'y' or 'z'")
-    fps = next((float(arrays[key]) for key in RATE_KEYS if key in arrays), DEFAULT_FPS)
-    if not 0 < fps < np.inf:
-        raise DataError(path, RATE_KEYS[1], fps, 'a positive number')
+        raise DataError(path, 'up_axis: value', repr(up_axis), "'y' or 'z'")
     return FitTargets(torch.from_numpy(points.astype(np.float32)),
                       None if confidence is None else torch.from_numpy(confidence.astype(np.float32)),
                       None if ids is None else tuple(ids.tolist()), up_axis, fps)

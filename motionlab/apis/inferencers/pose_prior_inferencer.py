@@ -54,7 +54,7 @@ class PosePriorInferencer:
                               'weights would be random.')
         if batch_size < 1:
             raise ConfigError(f'PosePriorInferencer: found batch_size={batch_size}, expected at least 1.')
-        self.model = model.eval() if is_model else init_model(model, checkpoint, device or 'cpu')
+        self.model = model if is_model else init_model(model, checkpoint, device or 'cpu')
         if not isinstance(self.model, PosePrior):
             raise ConfigError(f'PosePriorInferencer: found a {type(self.model).__name__}, expected a PosePrior.')
         if device is not None:
@@ -121,7 +121,7 @@ class PosePriorInferencer:
         found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         picture = None
         if draw is not None:
-            rows = np.unique(np.linspace(0, len(inputs) - 1, num_drawn).round().astype(int)).tolist()
+            rows = _spread(len(inputs), num_drawn).tolist()
             errors = [f'{found["error_deg"][row]:.1f} deg' + (
                 f', {found["error_mm"][row]:.0f} mm' if 'error_mm' in found else '') for row in rows]
             from motionlab.visualization.body_pose_pictures import draw_pose_pairs
@@ -207,7 +207,7 @@ class PosePriorInferencer:
     @torch.no_grad()
     def _draw_fits(self, poses: BodyPoses, num_drawn: int) -> np.ndarray:
         from motionlab.visualization.body_drawing import draw_fitted_bodies
-        rows = np.unique(np.linspace(0, len(poses) - 1, num_drawn).round().astype(int))
+        rows = _spread(len(poses), num_drawn)
         like = self.body.v_template
         arguments = [torch.from_numpy(array[rows]).to(like) for array in (
             poses.betas, poses.root_orient, poses.pose_body, poses.trans)]
@@ -229,9 +229,16 @@ def _to_poses(found: Mapping[str, Tensor], **extras: Tensor) -> BodyPoses:
                      extras={name: _array(value) for name, value in extras.items()})
 
 
+def _spread(count: int, num_drawn: int) -> np.ndarray:
+    """At most ``num_drawn`` of ``count`` rows, evenly spread, the first among them."""
+    if num_drawn < 1:
+        raise ConfigError(f'PosePriorInferencer: found num_drawn={num_drawn}, expected at least 1.')
+    return np.unique(np.linspace(0, count - 1, num_drawn).round().astype(int))
+
+
 def _pick(poses: Tensor, rows: Sequence[int]) -> Tensor:
-    if any(not -len(poses) <= row < len(poses) for row in rows):
-        raise DataError('interpolate', 'rows', tuple(rows), f'rows of {len(poses)} poses')
+    if len(rows) != 2 or any(not -len(poses) <= row < len(poses) for row in rows):
+        raise DataError('interpolate', 'rows', tuple(rows), f'two rows of {len(poses)} poses')
     return poses[list(rows)]
 
 

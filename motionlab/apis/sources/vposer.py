@@ -183,10 +183,6 @@ def _check_tensor(key: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
         raise CheckpointError(f'{key} holds negative variances: the file is damaged.')
 
 
-def _our_name(key: str) -> str:
-    return f'backbone.{key}'
-
-
 def _examples(keys: Iterable[str]) -> str:
     shown = list(keys)[:4]
     return f' (found {", ".join(shown)}, ...)' if shown else ''

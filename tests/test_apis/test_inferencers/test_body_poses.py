@@ -89,7 +89,7 @@ def test_targets(tmp_path):
     found = read_targets(path)
     torch.testing.assert_close(found.points, torch.from_numpy(points).float())
     assert (found.confidence, found.vertex_ids, found.up_axis, found.fps) == (None, None, 'y', 30.0)
-    np.savez(path, markers=points, vertex_ids=[7, 8, 9], confidence=np.eye(5, 3, dtype=bool), up_axis='z',
+    np.savez(path, markers=points, vertex_ids=[7, 8, 9], confidence=np.eye(5, 3, dtype=bool), up_axis=b'z',
              mocap_frame_rate=120)
     found = read_targets(path)
     assert (found.vertex_ids, found.up_axis, found.fps) == ((7, 8, 9), 'z', 120.0)
@@ -104,7 +104,11 @@ def test_targets(tmp_path):
     (dict(vertex_ids=[1, 2]), r'vertex_ids: found int64 \(2,\)'),
     (dict(vertex_ids=[1., 2, 3]), 'vertex_ids: found float64'),
     (dict(confidence=np.ones(3)), r'confidence: found .* \(3,\)'),
-    (dict(up_axis='x'), "up_axis: found 'x'"), (dict(mocap_frame_rate=0.0), 'mocap_frame_rate: found 0.0')])
+    (dict(up_axis='x'), "up_axis: value: found 'x'"), (dict(up_axis=[0, 1]), 'up_axis: dtype'),
+    (dict(mocap_frame_rate=0.0), 'mocap_frame_rate: value: found 0.0'),
+    (dict(mocap_frame_rate=[30., 60]), r'mocap_frame_rate: dtype: found float64 of shape \(2,\)'),
+    (dict(mocap_framerate='fast'), 'mocap_framerate: dtype'),
+    (dict(mocap_framerate=30.0, mocap_frame_rate=60.0), 'frame rate: contradiction')])
 def test_wrong_targets(tmp_path, change, message):
     arrays = dict(markers=np.zeros((5, 3, 3)), vertex_ids=np.arange(3)) | change
     np.savez(tmp_path / 'targets.npz', **{key: value for key, value in arrays.items() if value is not None})

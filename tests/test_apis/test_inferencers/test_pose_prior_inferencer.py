@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -97,6 +99,15 @@ def test_from_a_config_and_weights(tmp_path, body):
                                   PosePriorInferencer(model).sample(2)['predictions'].pose_body)
 
 
+def test_a_model_keeps_its_mode(inferencer, body):
+    model = copy.deepcopy(inferencer.model).train()
+    own = PosePriorInferencer(model, body=body)
+    expected = inferencer.reconstruct(POSES)['predictions'].pose_body
+    np.testing.assert_allclose(own.reconstruct(POSES)['predictions'].pose_body, expected, atol=1e-5)
+    own.sample(1)
+    assert all(module.training for module in model.modules())
+
+
 def test_what_is_refused(inferencer):
     bodiless = PosePriorInferencer(inferencer.model)
     for call in (lambda: bodiless.sample(2, draw='mesh'), lambda: bodiless.reconstruct(POSES, draw='mesh'),
@@ -115,6 +126,10 @@ def test_what_is_refused(inferencer):
         inferencer.interpolate(num_steps=1)
     with pytest.raises(DataError, match=r'rows: found \(0, 5\)'):
         inferencer.interpolate(POSES, rows=(0, 5))
+    with pytest.raises(DataError, match=r'rows: found \(0,\), expected two rows of'):
+        inferencer.interpolate(POSES, rows=(0,))
+    with pytest.raises(ConfigError, match='num_drawn=0'):
+        inferencer.reconstruct(POSES, draw='skeleton', num_drawn=0)
     with pytest.raises(DataError, match='confidence: found zero everywhere'):
         inferencer.fit(FitTargets(torch.zeros(1, 22, 3), torch.zeros(1, 22)))
     with pytest.raises(ConfigError, match="start='near'"):
