@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from motionlab.utils.errors import CheckpointError
 
+_PICKLE, _ZIP = b'\x80', b'PK'  # First bytes.
 _LEGACY_PICKLES = 5  # Magic number, protocol version, system information, the object, storage keys.
 # What torch lets a file fill item by item.
 _FILLED = {'SETITEM': OrderedDict, 'SETITEMS': OrderedDict, 'APPEND': list, 'APPENDS': list}
@@ -127,6 +128,11 @@ def _open_pickle(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """The stream that holds the pickles, and how many there are in a row."""
     if not zipfile.is_zipfile(path):
         with open(path, 'rb') as stream:
+            first = stream.read(2)
+            if first[:1] != _PICKLE:
+                raise CheckpointError('the end of a zip file is missing' if first == _ZIP else
+                                      'it is neither a zip file nor a pickle')
+            stream.seek(0)
             yield stream, _LEGACY_PICKLES
         return
     with zipfile.ZipFile(path) as archive:

@@ -113,17 +113,19 @@ def _write_zip(path):
         archive.writestr('readme.txt', 'no weights')
 
 
-@pytest.mark.parametrize('write', [
-    lambda path: None, lambda path: path.write_bytes(b''), lambda path: path.write_bytes(b'not a pickle at all' * 9),
-    lambda path: path.write_bytes(pickle.dumps([1, 2])), _write_zip,
-    lambda path: torch.save({'a': torch.ones(100)}, path) or path.write_bytes(path.read_bytes()[:700]),
-    lambda path: torch.save({'a': torch.ones(100)}, path, _use_new_zipfile_serialization=False)
-    or path.write_bytes(path.read_bytes()[:-50]),
+@pytest.mark.parametrize(('write', 'words'), [
+    (lambda path: None, 'found no file'), (lambda path: path.write_bytes(b''), 'neither a zip file nor a pickle'),
+    (lambda path: path.write_bytes(b'not a pickle at all' * 9), 'neither a zip file nor a pickle'),
+    (lambda path: path.write_bytes(pickle.dumps([1, 2])), ''), (_write_zip, r'without data\.pkl'),
+    (lambda path: torch.save({'a': torch.ones(100)}, path) or path.write_bytes(path.read_bytes()[:700]),
+     'the end of a zip file is missing'),
+    (lambda path: torch.save({'a': torch.ones(100)}, path, _use_new_zipfile_serialization=False)
+     or path.write_bytes(path.read_bytes()[:-50]), ''),
 ], ids=['absent', 'empty', 'text', 'plain pickle', 'other zip', 'cut zip', 'cut legacy'])
-def test_what_is_no_such_file_ends_in_one_error(tmp_path, write):
+def test_what_is_no_such_file_ends_in_one_error(tmp_path, write, words):
     path = tmp_path / 'file.bin'
     write(path)
-    with pytest.raises(CheckpointError, match=r'file\.bin'):
+    with pytest.raises(CheckpointError, match=rf'file\.bin: .*{words}'):
         read_tensor_file(path)
 
 
