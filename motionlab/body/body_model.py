@@ -137,6 +137,21 @@ class BodyModel(nn.Module):
                                   dmpls)
             return tree.finish(tree.joints(self.body_ancestors))
 
+    def rest_joints(self, betas: Tensor | None = None) -> Tensor:
+        """Joints of the unposed body, linear in the shape: ``betas`` (..., n) -> (..., J, 3) metres; (J, 3) for None.
+
+        Raises:
+            ValueError: There are more coefficients than ``num_betas``.
+        """
+        if betas is None:
+            return self.joint_template
+        if not betas.shape[-1] <= self.num_betas:
+            raise ValueError(f'betas: found {betas.shape[-1]} coefficients, this body was loaded with '
+                             f'{self.num_betas} of them ({self.description})')
+        with self._full_precision():
+            shapes = self.joint_shapes[..., :betas.shape[-1]].flatten(0, 1)  # (3 J, n)
+            return self.joint_template + (betas.to(shapes) @ shapes.mT).unflatten(-1, (-1, 3))  # (..., J, 3)
+
     def vertices(self, betas: Tensor | None = None, root_orient: Tensor | None = None,
                  pose_body: Tensor | None = None, transl: Tensor | None = None, *, pose_hand: Tensor | None = None,
                  pose_jaw: Tensor | None = None, pose_eye: Tensor | None = None, expression: Tensor | None = None,

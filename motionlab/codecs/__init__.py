@@ -3,5 +3,6 @@
 from motionlab.codecs.base import Codec
 from motionlab.codecs.body_pose_codec import BodyPoseCodec
 from motionlab.codecs.image_pose_lifting import ImagePoseLifting
+from motionlab.codecs.motion_encoding import MotionEncoding
 
-__all__ = ['BodyPoseCodec', 'Codec', 'ImagePoseLifting']
+__all__ = ['BodyPoseCodec', 'Codec', 'ImagePoseLifting', 'MotionEncoding']
