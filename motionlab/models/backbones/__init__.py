@@ -1,7 +1,8 @@
 """Networks: tensors in, features out."""
 
+from motionlab.models.backbones.motion_dit import MotionDiT
 from motionlab.models.backbones.poseformer import PoseFormer
 from motionlab.models.backbones.tcn import TCN
 from motionlab.models.backbones.vposer import VPoser
 
-__all__ = ['TCN', 'PoseFormer', 'VPoser']
+__all__ = ['TCN', 'MotionDiT', 'PoseFormer', 'VPoser']

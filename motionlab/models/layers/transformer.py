@@ -18,11 +18,13 @@ class SelfAttention(nn.Module):
     Args:
         dim: Width D.
         num_heads: Heads; must divide D.
+        dropout: Probability of dropping an attention weight.
     """
 
-    def __init__(self, dim: int, num_heads: int):
+    def __init__(self, dim: int, num_heads: int, dropout: float = 0.0):
         super().__init__()
         self.num_heads = num_heads
+        self.dropout = BatchDropout(dropout)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         nn.init.xavier_uniform_(self.qkv.weight)
@@ -33,7 +35,11 @@ class SelfAttention(nn.Module):
         """Queries, keys and values (..., L, 3D), as :attr:`qkv` gives them -> (..., L, D)."""
         packed = qkv.reshape(-1, qkv.shape[-2], 3, self.num_heads, qkv.shape[-1] // (3 * self.num_heads))
         queries, keys, values = packed.permute(2, 0, 3, 1, 4)                              # (N, h, L, D / h) each
-        mixed = F.scaled_dot_product_attention(queries, keys, values)                      # (N, h, L, D / h)
+        if self.training and self.dropout.p:  # The fused form draws its masks per process.
+            scores = queries @ keys.transpose(-1, -2) * queries.shape[-1]**-0.5            # (N, h, L, L)
+            mixed = self.dropout(scores.softmax(-1)) @ values                              # (N, h, L, D / h)
+        else:
+            mixed = F.scaled_dot_product_attention(queries, keys, values)                  # (N, h, L, D / h)
         return self.proj(mixed.transpose(1, 2).reshape(*qkv.shape[:-1], -1))
 
 
@@ -42,28 +48,32 @@ class TransformerLayer(nn.Module):
 
     ``norm='post'`` (AugLift; ``nn.TransformerEncoderLayer``): ``h = LN1(x + A(x))``, ``y = LN2(h + M(h))``, ReLU,
     LayerNorm eps 1e-5; drop path acts on ``y - x``. ``norm='pre'`` (PoseFormer; ViT): ``x += A(LN1(x))``,
-    ``x += M(LN2(x))``, exact GELU, eps 1e-6; drop path acts on both branches.
+    ``x += M(LN2(x))``, exact GELU, eps 1e-6; drop path acts on both branches. Activation and eps can be others.
 
     Args:
         dim: Width D.
         num_heads: Attention heads.
-        mlp_ratio: Hidden width of the perceptron, as a multiple of D.
+        mlp_ratio: Hidden width of the perceptron, as a multiple of D, rounded down.
         norm: ``'post'`` or ``'pre'``.
-        dropout: Probability of dropping a feature after attention and after both layers of the perceptron. Attention
-            weights are not dropped.
+        dropout: Probability of dropping a feature after attention and after both layers of the perceptron.
         drop_path: Probability of dropping the layer for one sequence.
+        attention_dropout: Probability of dropping an attention weight.
+        activation: Of the perceptron; None for that of ``norm``.
+        eps: Of the LayerNorms; None for that of ``norm``.
     """
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: float, norm: str, dropout: float = 0.0,
-                 drop_path: float = 0.0):
+                 drop_path: float = 0.0, attention_dropout: float = 0.0, activation: nn.Module | None = None,
+                 eps: float | None = None):
         super().__init__()
         self.post_norm = norm == 'post'
-        eps = 1e-5 if self.post_norm else PRE_NORM_EPS
+        if eps is None:
+            eps = 1e-5 if self.post_norm else PRE_NORM_EPS
         self.norm1, self.norm2 = nn.LayerNorm(dim, eps), nn.LayerNorm(dim, eps)
-        self.attention = SelfAttention(dim, num_heads)
+        self.attention = SelfAttention(dim, num_heads, attention_dropout)
         self.fc1 = nn.Linear(dim, int(dim * mlp_ratio))
         self.fc2 = nn.Linear(int(dim * mlp_ratio), dim)
-        self.activation = nn.ReLU(inplace=True) if self.post_norm else nn.GELU()
+        self.activation = activation or (nn.ReLU(inplace=True) if self.post_norm else nn.GELU())
         self.dropout, self.drop_path = BatchDropout(dropout), DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
