@@ -35,7 +35,7 @@ class CombinedDataset(Dataset):
             them; ``skeleton`` and ``fps`` where all agree.
 
     Raises:
-        ConfigError: no source, or sources without different names.
+        ConfigError: no source, sources without different names, or one that is redrawn each epoch.
         DataError: a source without samples, or of another skeleton.
     """
 
@@ -52,6 +52,10 @@ class CombinedDataset(Dataset):
         for name, size in zip(self.names, self.sizes):
             if size == 0:
                 raise DataError(name, 'length', 0, 'at least one sample', f'Leave {name} out of CombinedDataset.')
+        redrawn = [name for name, each in zip(self.names, self.datasets) if getattr(each, 'redrawn_each_epoch', False)]
+        if redrawn:  # Its indices say the epoch too, which ours cannot.
+            raise ConfigError(f'CombinedDataset.datasets: {", ".join(redrawn)} draws its samples anew each epoch: '
+                              'prepare the data of all sources into one file instead.')
         self._ends = np.cumsum(self.sizes)                                                   # (S,)
         self._clip_counts = [len(meta['clip_names']) if 'clip_names' in meta else None for meta in metas]
         self.metainfo = self._merge(metas, dataset_name or '+'.join(self.names))

@@ -32,6 +32,47 @@ NUM_BETAS = 16
 _DURATION_TOLERANCE = 0.05
 
 
+def motion_at_fps(root_orient: Tensor, pose_body: Tensor, trans: Tensor, source_fps: float,
+                  fps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """A motion at another rate.
+
+    Args:
+        root_orient: (N, 3) axis-angle.
+        pose_body: (N, 63) axis-angle.
+        trans: (N, 3)
+        source_fps: Its rate.
+        fps: The wanted rate.
+
+    Returns:
+        The three at ``fps``: every n-th frame where that fits within 2 %, otherwise rotations interpolated spherically
+        and translations linearly.
+    """
+    stride = stride_to(source_fps, fps)
+    if stride is not None:
+        return root_orient[::stride], pose_body[::stride], trans[::stride]
+    times = frame_times(len(trans), source_fps, fps)  # (M,)
+    rotations = torch.cat([root_orient, pose_body], dim=1).unflatten(1, (22, 3))  # (N, 22, 3)
+    moved = rotmat_to_rotvec(interpolate_rotations(rotvec_to_rotmat(rotations), times)).flatten(1)  # (M, 66)
+    return moved[:, :3], moved[:, 3:], interpolate_positions(trans, times)
+
+
+def fixed_betas(betas: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """(16,) float64 of (K,) shape coefficients, padded with zeros or cut, and a notice where K is another number."""
+    notices = []
+    if len(betas) != NUM_BETAS:
+        notices.append(f'betas: {len(betas)}, {"cut" if len(betas) > NUM_BETAS else "padded"} to {NUM_BETAS}')
+    return np.pad(betas[:NUM_BETAS].astype(np.float64), (0, max(NUM_BETAS - len(betas), 0))), notices
+
+
+def standing_notices(root_orient: Tensor) -> list[str]:
+    """A notice for a Y-up motion (N, 3) whose body lies or stands along another axis all the time."""
+    up = rotvec_to_rotmat(root_orient)[..., 1].mean(dim=0)  # (3,) the body's own up in the world
+    axis = int(up.abs().argmax())
+    if up[axis].abs() <= 0.9 or (axis == 1 and up[axis] > 0):
+        return []
+    return [f'up axis: the body is along {"-" if up[axis] < 0 else "+"}{"xyz"[axis]} throughout']
+
+
 @dataclass(frozen=True)
 class RestPelvis:
     """Where the pelvis of an unposed body is: J0(betas) = J0(0) + directions betas, metres, the body's Y-up axes.
@@ -136,12 +177,14 @@ class MotionSelection:
         trans = torch.from_numpy(read_finite(archive, 'trans').astype(np.float64))  # (N, 3)
         root_orient, pose_body, trans = self._at_fps(fps, root_orient, pose_body, trans, notices)
         gender, betas = read_gender(archive), self._betas(archive, notices)
-        facts = {'betas': np.pad(betas[:NUM_BETAS], (0, max(NUM_BETAS - len(betas), 0))),
-                 'num_betas': min(len(betas), NUM_BETAS), 'gender': gender, 'family': header.family, 'source_fps': fps}
+        facts = {'betas': fixed_betas(betas)[0], 'num_betas': min(len(betas), NUM_BETAS), 'gender': gender,
+                 'family': header.family, 'source_fps': fps}
         if len(trans) < self.min_frames:
             empty = {key: np.zeros((0, *shape), dtype) for key, (dtype, shape) in self.row_fields.items()}
             return SelectedRows(empty, facts, notices)
         root_orient, trans = self._turned(archive, header, gender, betas, root_orient, trans, notices)
+        if self.up_axis == 'y':
+            notices += standing_notices(root_orient)
         steps = torch.linalg.norm(trans.diff(dim=0), dim=-1) * self.fps  # (M - 1,) m/s
         if len(steps) and torch.quantile(steps, 0.99) > self.max_speed:
             notices.append(f'trans: faster than {self.max_speed:g} m/s; is the frame rate right?')
@@ -165,22 +208,16 @@ class MotionSelection:
 
     def _at_fps(self, fps: float, root_orient: Tensor, pose_body: Tensor, trans: Tensor,
                 notices: list[str]) -> tuple[Tensor, Tensor, Tensor]:
-        stride = stride_to(fps, self.fps)
-        if stride is not None:
-            return root_orient[::stride], pose_body[::stride], trans[::stride]
-        notices.append(f'frame rate: interpolated from {fps:g} to {self.fps:g} frames per second')
-        times = frame_times(len(trans), fps, self.fps)  # (M,)
-        rotations = torch.cat([root_orient, pose_body], dim=1).unflatten(1, (22, 3))  # (N, 22, 3)
-        moved = rotmat_to_rotvec(interpolate_rotations(rotvec_to_rotmat(rotations), times)).flatten(1)  # (M, 66)
-        return moved[:, :3], moved[:, 3:], interpolate_positions(trans, times)
+        if stride_to(fps, self.fps) is None:
+            notices.append(f'frame rate: interpolated from {fps:g} to {self.fps:g} frames per second')
+        return motion_at_fps(root_orient, pose_body, trans, fps, self.fps)
 
     def _betas(self, archive: MotionArchive, notices: list[str]) -> np.ndarray:
         betas = read_betas(archive)
         if betas is None:
             notices.append('betas: absent, taken for the mean shape')
             return np.zeros(0)
-        if len(betas) != NUM_BETAS:
-            notices.append(f'betas: {len(betas)}, {"cut" if len(betas) > NUM_BETAS else "padded"} to {NUM_BETAS}')
+        notices += fixed_betas(betas)[1]
         return betas.astype(np.float64)
 
     def _turned(self, archive: MotionArchive, header: MotionHeader, gender: str, betas: np.ndarray, root_orient: Tensor,

@@ -103,7 +103,7 @@ def read_frame_rate(archive: MotionArchive) -> float:
     Raises:
         DataError: none is there, two contradict each other, or it is no positive number.
     """
-    rates = {key: _number(archive, key) for key in RATE_KEYS if key in archive}
+    rates = {key: read_number(archive, key) for key in RATE_KEYS if key in archive}
     if not rates:
         raise DataError(archive.path, 'frame rate: missing', 'nothing', ' or '.join(RATE_KEYS),
                         'Name the rate in the table of frame rates.')
@@ -117,7 +117,7 @@ def read_frame_rate(archive: MotionArchive) -> float:
 
 def read_duration(archive: MotionArchive) -> float | None:
     """``mocap_time_length`` in seconds where the file has it."""
-    return _number(archive, 'mocap_time_length') if 'mocap_time_length' in archive else None
+    return read_number(archive, 'mocap_time_length') if 'mocap_time_length' in archive else None
 
 
 def read_gender(archive: MotionArchive) -> str:
@@ -175,7 +175,8 @@ def _family(archive: MotionArchive, by_width: str | None) -> str:
     return named
 
 
-def _number(archive: MotionArchive, key: str) -> float:
+def read_number(archive: MotionArchive, key: str) -> float:
+    """The only number of a member; DataError where it holds something else."""
     shape, dtype = archive.header(key)
     if dtype.kind not in 'fiu' or np.prod(shape) != 1:
         raise DataError(archive.path, f'{key}: dtype', f'{dtype} of shape {shape}', 'one number')

@@ -11,6 +11,7 @@ from motionlab.registry import DATA_SAMPLERS
 from motionlab.utils import ConfigError, DataError
 from motionlab.utils.random import derive_seed
 
+_ROUNDS = 2**31
 _CHUNK = 65536  # Indices turned into Python integers at a time: a list of all of them would cost 36 bytes each.
 
 
@@ -21,6 +22,9 @@ class ResumableSampler(Sampler[int]):
     With batches of B on R ranks, global batch i is ``order[i*R*B:(i+1)*R*B]`` and rank r holds its rows ``r::R``:
     every number of ranks sees the same global batches. The training loops call :meth:`prepare` and set :attr:`epoch`
     and :attr:`start`; a plain iteration yields one epoch.
+
+    A dataset with a true ``redrawn_each_epoch`` draws each sample anew in every epoch. It gets the index plus N times a
+    number that follows from (seed, epoch): no worker or rank has to be told the epoch, and nothing is lost by resuming.
 
     Args:
         dataset: Anything with a length.
@@ -43,6 +47,7 @@ class ResumableSampler(Sampler[int]):
         if self.num_samples == 0:
             raise DataError(type(dataset).__name__, 'length', 0, 'at least one sample',
                             'Check the annotation files and filters of the dataset.')
+        self.redrawn = getattr(dataset, 'redrawn_each_epoch', False)
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
         self.round_up = round_up
@@ -109,10 +114,11 @@ class ResumableSampler(Sampler[int]):
             epoch, offset = epoch + 1, offset + len(mine) * self.world_size - self.num_samples
 
     def _order(self, epoch: int) -> torch.Tensor:
+        first = derive_seed(self.seed, epoch, 1) % _ROUNDS * self.num_samples if self.redrawn else 0
         if not self.shuffle:
-            return torch.arange(self.num_samples)
+            return torch.arange(self.num_samples) + first
         generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch))
-        return torch.randperm(self.num_samples, generator=generator)
+        return torch.randperm(self.num_samples, generator=generator) + first
 
 
 def _integers(indices: torch.Tensor) -> Iterator[int]:
