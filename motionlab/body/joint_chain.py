@@ -86,7 +86,8 @@ class _Chain(Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         steps, world = ctx.saved_tensors
         order, back, levels = ctx.plan
-        grad = grad[order]  # (J, 3, 4, B), complete for a level once all below it have been walked.
+        # (J, 3, 4, B), complete for a level once all below it have been walked; ours to write to.
+        grad = grad.clone() if isinstance(order, slice) else grad[order]
         grad_steps = torch.empty_like(steps)
         for span, carriers in reversed(levels):
             if carriers is None:
@@ -110,8 +111,12 @@ def _sum_products(first: Sequence[Tensor], second: Sequence[Tensor], out: Tensor
 
 
 @lru_cache
-def _plan(parents: tuple[int, ...]) -> tuple[list[int], list[int], list[tuple[slice, list[int] | None]]]:
-    """Joints by level, the way back, and per level its span in that order and where its parents are (roots: None)."""
+def _plan(parents: tuple[int, ...]) -> tuple[list[int] | slice, list[int] | slice,
+                                             list[tuple[slice, list[int] | None]]]:
+    """Joints by level, the way back, and per level its span in that order and where its parents are (roots: None).
+
+    Where joints lie level by level already (the 22 of the body do), both orders are a slice: no copies.
+    """
     levels = tree_levels(parents)
     order = [joint for level in levels for joint in level]
     spans, start = [], 0
@@ -119,4 +124,6 @@ def _plan(parents: tuple[int, ...]) -> tuple[list[int], list[int], list[tuple[sl
         carriers = [order.index(parents[joint]) for joint in level] if depth else None
         spans.append((slice(start, start + len(level)), carriers))
         start += len(level)
+    if order == list(range(len(order))):
+        return slice(None), slice(None), spans
     return order, [order.index(joint) for joint in range(len(order))], spans
