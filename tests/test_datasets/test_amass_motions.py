@@ -102,7 +102,8 @@ def test_what_is_y_up_already_is_not_turned_again(tmp_path):
     path = _write(tmp_path, fps=30.0, changes={'up_axis': np.array('y')})
     rows, manifest = _motions(tmp_path, MotionSelection(pelvises=(PELVIS,)))
     np.testing.assert_array_equal(rows['trans'], np.load(path)['trans'].astype(np.float32))
-    assert list(manifest['notices']) == ['up_axis: y already, not turned']
+    # Nothing was said of the made-up motion but its axis: it stands along z, and that is named.
+    assert list(manifest['notices']) == ['up axis: the body is along +z throughout', 'up_axis: y already, not turned']
     with pytest.raises(DataError, match=r"up_axis: value: found 'y', expected 'z'"):
         _motions(tmp_path, name='z')
 
