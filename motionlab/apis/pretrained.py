@@ -51,21 +51,27 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str) ->
     Sizes are read off the shapes. The file is read without executing anything in it.
 
     Args:
-        source: ``'videopose3d'``, ``'mmpose-tcn'``, ``'poseformer'``, ``'auglift-poseformer'`` or ``'vposer'``.
+        source: ``'videopose3d'``, ``'mmpose-tcn'``, ``'poseformer'``, ``'auglift-poseformer'``, ``'vposer'`` or
+            ``'primal'``.
         path: The file as published (VideoPose3D, PoseFormer: ``{epoch, lr, ..., model_pos}``; VPoser v1: ``.pt``, v2: a
-            Lightning ``.ckpt`` of any age), or a bare ``state_dict``. VPoser also takes the published folder
-            (``V02_05``, ``vposer_v1_0``): the snapshot of the last epoch.
+            Lightning ``.ckpt`` of any age; PRIMAL: a Lightning ``.ckpt``), or a bare ``state_dict``. VPoser also takes
+            the published folder (``V02_05``, ``vposer_v1_0``): the snapshot of the last epoch.
         hints: What shapes do not tell, with the published defaults. Lifters: ``causal=False``,
             ``third_is_depth=False``; the first two ``num_joints=17``; PoseFormers ``num_heads=8``. VPoser:
             ``version``, ``num_neurons`` and ``latent_dim`` that the file must have, and
-            ``zero_constant_inputs=False``.
+            ``zero_constant_inputs=False``. PRIMAL: ``ema=True`` (averaged weights), ``num_heads=8``,
+            ``activation='silu'`` (``'relu'`` for files of the acceleration fork), ``separate_condition_token=False``,
+            ``adapter='controlnet2'``, ``metric=False``, and ``order`` and ``rotation`` where the number of channels
+            leaves them open.
 
     Returns:
         A :class:`motionlab.models.PoseLifter`. Of the first two sources, ``net(x)`` maps network inputs (B, T, 17, C)
         to (B, T', 17, 3) root-relative metres (16 joints where the network has no root); of the PoseFormers, windows
         (B, F, 17, C) to (B, 17, 3). C is base channels | image features | depth features. Of VPoser a
         :class:`motionlab.models.PosePrior`: ``encode(pose_body)`` gives a ``torch.distributions.Normal`` over (B, L),
-        ``decode(z)`` gives ``pose_body`` (B, 21, 3) axis-angle in radians and ``pose_body_matrot`` (B, 21, 9).
+        ``decode(z)`` gives ``pose_body`` (B, 21, 3) axis-angle in radians and ``pose_body_matrot`` (B, 21, 9). Of
+        PRIMAL a :class:`motionlab.models.MotionDiffuser`: ``embed_seed(xs_0)`` maps a first frame (B, 1, D) to
+        (B, 1, h), and ``net(xs_t, t, seed_embedding)`` noisy windows (B, T, D) of steps (B,) to (B, T, D).
 
         What was loaded is logged, with a fingerprint of the weights.
 
@@ -91,8 +97,10 @@ def convert(source: str, path: str | Path, **hints: bool | int | str) -> Convers
         offered = ', '.join(str(parameter) for parameter in known.values())
         raise ConfigError(f'source {source!r} takes no hint {", ".join(unknown)}; expected among: {offered}.')
     path, choice = row.find_file(Path(path))
-    weights, others = _weights_of(read_tensor_file(path), row.containers, row.prefix, path)
+    content = read_tensor_file(path)
     try:
+        content, hints = row.take(content, hints)
+        weights, others = _weights_of(content, row.containers, row.prefix)
         config, renamed = row.load()(weights, **hints)
     except CheckpointError as error:
         raise CheckpointError(f'{path}: {error}') from error
@@ -155,8 +163,7 @@ def build_model(config: dict) -> nn.Module:
     return MODELS.build(config).eval()
 
 
-def _weights_of(content: object, containers: tuple[str, ...], prefix: str,
-                path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
+def _weights_of(content: object, containers: tuple[str, ...], prefix: str) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors of a file without prefix, and the names of everything else in it."""
     found = content
     others: list[str] = []
@@ -166,16 +173,16 @@ def _weights_of(content: object, containers: tuple[str, ...], prefix: str,
             found = content[container]
             others = [str(name) for name in content if name != container]
     if not isinstance(found, dict):
-        raise CheckpointError(f'{path}: found a {type(found).__name__}, expected a dict of weights or one under '
+        raise CheckpointError(f'found a {type(found).__name__}, expected a dict of weights or one under '
                               f'{" or ".join(containers)}.')
     weights = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
     others += [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
     if not weights:
-        raise CheckpointError(f'{path}: holds no tensors where weights are expected{_examples(others)}.')
+        raise CheckpointError(f'holds no tensors where weights are expected{_examples(others)}.')
     odd = [key for key, value in weights.items()
            if value.is_meta or value.is_quantized or value.layout != torch.strided]
     if odd:
-        raise CheckpointError(f'{path}: {len(odd)} tensors are sparse, quantized or without values, expected plain ones'
+        raise CheckpointError(f'{len(odd)} tensors are sparse, quantized or without values, expected plain ones'
                               f'{_examples(odd)}.')
     if prefix and all(key.startswith(prefix) for key in weights):
         weights = {key.removeprefix(prefix): value for key, value in weights.items()}

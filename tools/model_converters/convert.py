@@ -26,7 +26,8 @@ def make_parser() -> argparse.ArgumentParser:
             if isinstance(default, bool):
                 source.add_argument(flag, action=argparse.BooleanOptionalAction, default=default)
             elif default is None:
-                source.add_argument(flag, type=int, metavar='N', help='that the file must have')
+                kind = str if parameter.annotation == str | None else int
+                source.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help='that the file must have')
             else:
                 source.add_argument(flag, type=type(default), default=default, help=f'default {default}')
     return parser

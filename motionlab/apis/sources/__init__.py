@@ -31,6 +31,8 @@ class Source:
         in_folder: ``module:function`` that takes a folder as published and returns the file in it and a line that says
             why this one; without it a folder is no file.
         style: ``module:function`` that takes the keys of the network in a file and says how it names them.
+        select: ``module:function`` that takes the content of a file that holds several sets of weights, and hints,
+            and returns it with the one that is meant.
     """
 
     function: str
@@ -39,6 +41,7 @@ class Source:
     prefix: str = 'module.'
     in_folder: str = ''
     style: str = ''
+    select: str = ''
 
     def load(self) -> Callable:
         """The function that converts weights."""
@@ -47,6 +50,14 @@ class Source:
     def find_file(self, path: Path) -> tuple[Path, str]:
         """The file that ``path`` is or holds, and why this one of a folder."""
         return _function(self.in_folder)(path) if self.in_folder and path.is_dir() else (path, '')
+
+    def take(self, content: object, hints: dict) -> tuple[object, dict]:
+        """The content of a file with the weights that are meant, and the hints that are left for :meth:`load`."""
+        if not self.select:
+            return content, hints
+        choose = _function(self.select)
+        used = {key: value for key, value in hints.items() if key in _keyword_only(choose)}
+        return choose(content, **used), {key: value for key, value in hints.items() if key not in used}
 
     def name_style(self, keys: list[str]) -> str:
         """How a file names the weights of the network; empty where a source has one way only."""
@@ -62,6 +73,9 @@ SOURCES: dict[str, Source] = {
     # Lightning saves the body model beside the network.
     'vposer': Source('vposer:convert', apart=('bm_train.',), in_folder='vposer:find_snapshot',
                      style='vposer:key_style'),
+    # Tables of sines and cosines are computed, not loaded.
+    'primal': Source('primal:convert', containers=('state_dict',), select='primal:select_weights',
+                     apart=('denoiser.time_embedding.pe', 'denoiser.pos_embedding.pe')),
 }
 
 
@@ -74,7 +88,12 @@ def find_source(name: str) -> Source:
 
 def hints_of(name: str) -> dict[str, inspect.Parameter]:
     """The hints that a source takes, with their defaults."""
-    parameters = inspect.signature(find_source(name).load()).parameters
+    row = find_source(name)
+    return _keyword_only(row.load()) | (_keyword_only(_function(row.select)) if row.select else {})
+
+
+def _keyword_only(function: Callable) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(function).parameters
     return {key: value for key, value in parameters.items() if value.kind is value.KEYWORD_ONLY}
 
 
