@@ -9,8 +9,9 @@ from torch import Tensor
 from motionlab.codecs.batch_keys import SAMPLE_INDEX
 from motionlab.utils import DataError
 
-__all__ = ['ACCELERATION', 'ACTION', 'BETAS', 'BODY_JOINTS', 'GOAL', 'JOINTS', 'MARKERS', 'NUM_JOINTS', 'POSE_BODY',
-           'POSE_ROTMATS', 'ROOT_ORIENT', 'ROOT_ROTMAT', 'SAMPLE_INDEX', 'TRANS', 'VELOCITY', 'check_motion_batch']
+__all__ = ['ACCELERATION', 'ACTION', 'BETAS', 'BODY_JOINTS', 'FK', 'GOAL', 'JOINTS', 'MARKERS', 'NUM_JOINTS',
+           'POSE_BODY', 'POSE_ROTMATS', 'ROOT_ORIENT', 'ROOT_ROTMAT', 'SAMPLE_INDEX', 'SIMPLE', 'TERMS', 'TOTAL',
+           'TRANS', 'VELOCITY', 'check_motion_batch']
 
 NUM_JOINTS = 22
 
@@ -31,8 +32,14 @@ VELOCITY = 'velocity'          # (B, n, 22 or M, 3) forward difference of that b
 ACCELERATION = 'acceleration'  # (B, n, 22 or M, 3) second forward difference of it
 BODY_JOINTS = 'body_joints'    # (B, n, 22, 3) metres, joints of the body itself, by forward kinematics
 
+# Terms of losses and evaluation, beside VELOCITY or ACCELERATION; per sample (B,) float32 in predictions.
+SIMPLE = 'simple'              # features, mean squared
+FK = 'fk'                      # joints of the body, metres squared (or metres, for the L1 norm)
+TOTAL = 'total'                # the training objective
+TERMS = {1: (SIMPLE, FK, VELOCITY, TOTAL), 2: (SIMPLE, FK, ACCELERATION, TOTAL)}  # by order
+
 _FRAME_SHAPES = {TRANS: 3, ROOT_ORIENT: 3, POSE_BODY: 3 * (NUM_JOINTS - 1)}
-_SAMPLE_NDIMS = {BETAS: 2, ACTION: 1, GOAL: 2, SAMPLE_INDEX: 1}
+_SAMPLE_SHAPES = {BETAS: ('n',), ACTION: (), GOAL: ('2 or 3',), SAMPLE_INDEX: ()}
 
 
 def check_motion_batch(batch: dict[str, Tensor], source: str = 'batch') -> None:
@@ -40,18 +47,18 @@ def check_motion_batch(batch: dict[str, Tensor], source: str = 'batch') -> None:
     for key in (*_FRAME_SHAPES, BETAS):
         if key not in batch:
             raise DataError(source, key, f'only {sorted(batch)}', 'this key too')
-    size, frames = None, None
+    size, frames = 'B', 'T'
     for key, value in batch.items():
         shape = tuple(value.shape)
         if key in _FRAME_SHAPES:
-            fits = value.ndim == 3 and shape[2] == _FRAME_SHAPES[key] and shape[1] == (frames or shape[1])
-            expected = f"shape ({size or 'B'}, {frames or 'T'}, {_FRAME_SHAPES[key]})"
-            frames = frames or (shape[1] if fits else None)
-        elif key in _SAMPLE_NDIMS:
-            fits = value.ndim == _SAMPLE_NDIMS[key] and (key != GOAL or shape[1] in (2, 3))
-            expected = f"shape ({size or 'B'}, {'2 or 3' if key == GOAL else 'n' if value.ndim > 1 else ''})"
+            expected = (size, frames, _FRAME_SHAPES[key])
+            fits = len(shape) == 3 and shape[1] == (shape[1] if frames == 'T' else frames) and shape[2] == expected[2]
+            frames = shape[1] if fits else frames
+        elif key in _SAMPLE_SHAPES:
+            expected = (size, *_SAMPLE_SHAPES[key])
+            fits = len(shape) == len(expected) and (key != GOAL or shape[1] in (2, 3))
         else:
-            raise DataError(source, key, 'an unknown key', f'one of {sorted((*_FRAME_SHAPES, *_SAMPLE_NDIMS))}')
-        if not fits or shape[0] != (size or shape[0]):
-            raise DataError(source, key, f'shape {shape}', expected)
-        size = size or shape[0]
+            raise DataError(source, key, 'an unknown key', f'one of {sorted((*_FRAME_SHAPES, *_SAMPLE_SHAPES))}')
+        if not fits or shape[0] != (shape[0] if size == 'B' else size):
+            raise DataError(source, key, f'shape {shape}', f"shape ({', '.join(map(str, expected))})")
+        size = shape[0]

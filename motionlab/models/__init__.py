@@ -3,7 +3,9 @@
 from motionlab.models import backbones, heads, layers, losses
 from motionlab.models.base_task_model import BaseTaskModel
 from motionlab.models.data_preprocessor import BatchPreprocessor
+from motionlab.models.motion_diffuser import MotionDiffuser
 from motionlab.models.pose_lifter import PoseLifter
 from motionlab.models.pose_prior import PosePrior
 
-__all__ = ['BaseTaskModel', 'BatchPreprocessor', 'PoseLifter', 'PosePrior', 'backbones', 'heads', 'layers', 'losses']
+__all__ = ['BaseTaskModel', 'BatchPreprocessor', 'MotionDiffuser', 'PoseLifter', 'PosePrior', 'backbones', 'heads',
+           'layers', 'losses']
