@@ -118,3 +118,10 @@ def test_keys_and_shapes_must_agree(files):
 def test_what_cannot_be_combined(parts, kind, message):
     with pytest.raises(kind, match=message):
         CombinedDataset(parts)
+
+
+def test_data_that_is_redrawn_each_epoch_cannot_be_combined():
+    rows = Rows(3, 'a')
+    rows.redrawn_each_epoch = True
+    with pytest.raises(ConfigError, match='a draws its samples anew each epoch'):
+        CombinedDataset([rows, Rows(3, 'b')])

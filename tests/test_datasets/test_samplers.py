@@ -134,3 +134,23 @@ def test_endless_batches_are_never_too_small():
     assert made.cut_to == 17
     with pytest.raises(ConfigError, match=r'ResumableSampler\.min_batch: found 0'):
         sampler(min_batch=0)
+
+
+def test_indices_of_data_that_is_redrawn_say_the_epoch():
+    class Data:
+        redrawn_each_epoch = True
+
+        def __len__(self):
+            return 23
+
+    made, plain = ResumableSampler(Data(), seed=4), sampler()
+    first = list(made)
+    assert [index % 23 for index in first] == list(plain) and len({index // 23 for index in first}) == 1
+    made.set_epoch(1)
+    second = list(made)
+    assert {index // 23 for index in second} != {index // 23 for index in first}
+    made.endless = True
+    assert list(islice(made, 46)) == first + second
+    other = ResumableSampler(Data(), seed=5, shuffle=False)
+    assert {index // 23 for index in other} != {index // 23 for index in first}
+    assert max(first) < 2**62
