@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from motionlab.body.up_axis import rotate_motion
 
 PELVIS, LEFT_HIP, RIGHT_HIP, SPINE3 = 0, 1, 2, 9
+_SHORTEST = 1e-9  # Metres.
 _UPRIGHT = 1e-3  # Sine of the angle to the vertical below which an axis has no direction on the ground.
 
 
@@ -46,9 +47,9 @@ def canonical_frame(joints: Tensor, previous: CanonicalFrame | None = None) -> C
         spare = previous.rotation[..., 0].expand_as(hips)                                  # (..., 3)
     else:
         front, faces = _along_ground(torch.linalg.cross(hips, joints[..., SPINE3, :] - joints[..., PELVIS, :], dim=-1))
-        # y cross z
-        spare = torch.stack([front[..., 2], torch.zeros_like(front[..., 0]), -front[..., 0]], dim=-1)
-        spare = torch.where(faces, spare, spare.new_tensor([1., 0., 0.]))
+        zero = torch.zeros_like(front[..., 0])
+        spare = torch.stack([front[..., 2], zero, -front[..., 0]], dim=-1)                 # y cross z
+        spare = torch.where(faces, spare, torch.stack([zero + 1, zero, zero], dim=-1))
     x = torch.where(known, axis, spare)                                                    # (..., 3)
     return CanonicalFrame(_upright(x), joints[..., PELVIS, :])
 
@@ -105,9 +106,10 @@ def body_to_world(root: Tensor, trans: Tensor, rest_pelvis: Tensor, frame: Canon
 
 def _along_ground(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Unit vectors (..., 3) along the ground under (..., 3), and whether (..., 1) there is such a direction."""
-    flat = vectors * vectors.new_tensor([1., 0., 1.])                                      # (..., 3)
-    square, whole = flat.square().sum(-1, keepdim=True), vectors.square().sum(-1, keepdim=True)  # (..., 1) each
-    known = (square > _UPRIGHT ** 2 * whole) & (square > torch.finfo(square.dtype).tiny * 1e6)
+    x, y, z = vectors.split(1, dim=-1)                                                     # (..., 1) each
+    flat = torch.cat([x, torch.zeros_like(y), z], dim=-1)                                  # (..., 3)
+    square = x * x + z * z
+    known = (square > _UPRIGHT ** 2 * (square + y * y)) & (square > _SHORTEST ** 2)
     return flat / torch.where(known, square, 1).sqrt(), known
 
 

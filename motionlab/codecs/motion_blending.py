@@ -4,8 +4,6 @@ Source: Zhang et al., PRIMAL, ICCV 2025 (arXiv 2503.17544); the blend is Bollo's
 offset decaying as a critically damped spring.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -54,20 +52,18 @@ def orthonormalise(features: Tensor, rot6d: slice) -> Tensor:
                       features[..., rot6d.stop:]], dim=-1)
 
 
-def lift(features: Tensor, height: Tensor, y_channels: Sequence[int] | Tensor) -> Tensor:
-    """Add a height to some channels of all frames.
+def lift(features: Tensor, height: Tensor, moving: Tensor) -> Tensor:
+    """Add a height to the channels of all frames that are heights.
 
     Args:
         features: (B, n, D).
         height: (B,).
-        y_channels: Channels that are heights.
+        moving: (D,) 1 for these channels, 0 for the others.
 
     Returns:
         (B, n, D), a new tensor.
     """
-    moved = torch.zeros(features.shape[-1], dtype=features.dtype, device=features.device)  # (D,)
-    moved[y_channels] = 1
-    return features + height[:, None, None] * moved
+    return features + height[:, None, None] * moving
 
 
 def lift_to_ground(joints: Tensor, ground: float = 0.01) -> Tensor:

@@ -1,6 +1,7 @@
 """Windows of motion in, features of a canonical frame out, and back (PRIMAL)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 
 import torch
 from torch import Tensor
@@ -27,6 +28,15 @@ from motionlab.codecs.motion_layout import MotionLayout, default_features
 from motionlab.codecs.motion_normalisation import BlockScales
 from motionlab.registry import BODY_MODELS, CODECS
 from motionlab.utils import ConfigError, DataError
+
+
+def _full_precision(method: Callable) -> Callable:
+    """The method without autocast: half-precision products would turn bodies by degrees."""
+    @wraps(method)
+    def run(self: 'MotionEncoding', *args, **options):
+        with torch.autocast(self.heights.device.type, enabled=False):
+            return method(self, *args, **options)
+    return run
 
 
 @CODECS.register_module()
@@ -77,6 +87,11 @@ class MotionEncoding(Codec):
         self.blocks = self.layout.blocks
         self.in_channels = self.out_channels = self.layout.num_channels
         self.scales = BlockScales(self.blocks) if block_normalisation else None
+        for name, starts in (('body_heights', ['trans']), ('heights', ['trans', self.layout.points])):
+            channels = torch.zeros(self.in_channels)
+            for block in starts:
+                channels[self.blocks[block]][1::3] = 1
+            self.register_buffer(name, channels, persistent=False)                         # (D,) 1 for heights
         self.body_cfg = None if isinstance(body, BodyModel) else body
         self.body: BodyModel | None = None
         if isinstance(body, BodyModel):
@@ -127,6 +142,7 @@ class MotionEncoding(Codec):
         self.load_body(betas)
         return self.body.rest_joints(betas)[..., :keys.NUM_JOINTS, :].to(betas.dtype)
 
+    @_full_precision
     def encode(self, batch: dict[str, Tensor]) -> dict[str, Tensor | CanonicalFrame]:
         """Raw motion of T frames -> features of n = T - order frames.
 
@@ -179,6 +195,7 @@ class MotionEncoding(Codec):
         inputs = torch.cat([trans, rotations, *(block.flatten(2) for block in blocks.values())], dim=-1)
         return {'inputs': inputs, 'frame': frame, **blocks}
 
+    @_full_precision
     def decode(self, xs: Tensor, frame: CanonicalFrame, betas: Tensor) -> dict[str, Tensor]:
         """Features (B, n, D) of frames (B,) -> bodies and blocks in the world.
 
@@ -197,16 +214,19 @@ class MotionEncoding(Codec):
             decoded[name] = (points_to_world if name == self.layout.points else vectors_to_world)(block, frame)
         return decoded
 
+    @_full_precision
     def body_points(self, xs: Tensor, betas: Tensor) -> Tensor:
         """Joints, or markers in marker mode, of the bodies in (B, n, D): (B, n, P, 3) metres, canonical frame."""
         rotmats, trans = self._body(self.denormalise(xs))
         return self._pose(rotmats, trans, betas)[1]
 
+    @_full_precision
     def body_joints(self, xs: Tensor, betas: Tensor) -> Tensor:
         """Joints of the bodies in (B, n, D): (B, n, 22, 3) metres, canonical frame."""
         rotmats, trans = self._body(self.denormalise(xs))
         return self._pose(rotmats, trans, betas)[0]
 
+    @_full_precision
     def advance(self, xs: Tensor, frame: CanonicalFrame, betas: Tensor, reproject: bool = False,
                 renormalise: bool = True) -> tuple[Tensor, CanonicalFrame]:
         """The last frame of a window as the seed of the next one, in its own canonical frame.
@@ -226,7 +246,8 @@ class MotionEncoding(Codec):
         features = self.denormalise(xs[:, -1:])                                            # (B, 1, D)
         rotmats, trans = self._body(features)
         joints, points = self._pose(rotmats, trans, betas)                                 # (B, 1, 22 | P, 3)
-        still = CanonicalFrame(torch.eye(3).to(features), features.new_zeros(3))
+        still = torch.eye(3, dtype=features.dtype, device=features.device)
+        still = CanonicalFrame(still, torch.zeros_like(still[0]))
         inner = canonical_frame(joints[:, 0], previous=still)
         root, trans = body_to_frame(rotmats[:, :, 0], trans, self.rest_joints(betas)[:, 0], inner)
         root = rotmat_to_rot6d_rows(root) if self.rotation == '6d' else rotmat_to_rotvec(root)  # (B, 1, 6 | 3)
@@ -240,6 +261,7 @@ class MotionEncoding(Codec):
             seed = orthonormalise(seed, self.blocks['pose'])
         return self.normalise(seed), compose_frames(frame, inner)
 
+    @_full_precision
     def inertialise(self, xs: Tensor, seed: Tensor, omega: float = 10.0, renormalise: bool = True) -> Tensor:
         """Windows (B, n, D) that start at their seeds (B, 1, D) and leave the offset within half a second.
 
@@ -250,6 +272,7 @@ class MotionEncoding(Codec):
         blended = inertialise(self.denormalise(xs), self.denormalise(seed), 1 / self.fps, omega, rotations)
         return self.normalise(blended)
 
+    @_full_precision
     def snap(self, xs: Tensor, frame: CanonicalFrame, betas: Tensor, ground: float = 0.01,
              body_only: bool = False) -> Tensor:
         """Windows (B, n, D) lifted or lowered so that the lowest of all their joints is ``ground`` metres high.
@@ -257,12 +280,10 @@ class MotionEncoding(Codec):
         The points move with the body; with ``body_only`` they do not, as in the original.
         """
         joints = points_to_world(self.body_joints(xs, betas), frame)
-        channels = [self.blocks['trans'].start + 1]
-        if not body_only:
-            points = self.blocks[self.layout.points]
-            channels += range(points.start + 1, points.stop, 3)
-        return self.normalise(lift(self.denormalise(xs), lift_to_ground(joints, ground), channels))
+        moving = self.body_heights if body_only else self.heights                          # (D,)
+        return self.normalise(lift(self.denormalise(xs), lift_to_ground(joints, ground), moving))
 
+    @_full_precision
     def snap_seed(self, batch: dict[str, Tensor], ground: float = 0.01) -> dict[str, Tensor]:
         """A raw batch lifted so that the lowest joint of its first pose, fingers and face included, is at ``ground``.
 
@@ -274,7 +295,7 @@ class MotionEncoding(Codec):
         joints = self.body.joints(batch[keys.BETAS], *(batch[key][:, 0] for key in (keys.ROOT_ORIENT, keys.POSE_BODY,
                                                                                   keys.TRANS)))  # (B, J, 3)
         height = lift_to_ground(joints[:, None], ground).to(batch[keys.TRANS].dtype)       # (B,)
-        return {**batch, keys.TRANS: lift(batch[keys.TRANS], height, [1])}
+        return {**batch, keys.TRANS: lift(batch[keys.TRANS], height, self.body_heights[self.blocks['trans']])}
 
     def split(self, features: Tensor) -> dict[str, Tensor]:
         """Points and differences (B, n, P, 3) of features (B, n, D), by name."""
@@ -301,6 +322,7 @@ class MotionEncoding(Codec):
         """True until :meth:`fit`, or the checkpoint of a trained model, has brought the scales that are needed."""
         return self.scales is not None and not self.scales.is_fitted
 
+    @_full_precision
     def fit(self, batches: Iterable[dict[str, Tensor]]) -> None:
         """Take the scales of the blocks from raw batches of the training set.
 

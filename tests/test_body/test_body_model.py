@@ -207,6 +207,15 @@ def test_selected_vertices_are_those_of_the_whole(body64, family):
         body64.select_vertices([60])
 
 
+def test_rest_joints_are_linear_in_the_shape(body64):
+    betas = random_pose(body64.family, 3, dtype=torch.float64)['betas']
+    torch.testing.assert_close(body64.rest_joints(betas[:, None]), body64.joints(betas[:, None]))
+    torch.testing.assert_close(body64.rest_joints(betas[0, :4]), body64.joints(betas[0, :4]))
+    assert torch.equal(body64.rest_joints(), body64.joint_template)
+    with pytest.raises(ValueError, match='coefficients'):
+        body64.rest_joints(torch.zeros(body64.num_betas + 1))
+
+
 def test_is_frozen_and_stays_out_of_checkpoints(body64, family):
     assert not body64.state_dict() and not list(body64.parameters()) and not body64.body_only().state_dict()
     assert body64.family == family and body64.skeleton.joint_names == SKELETONS[family].joint_names
