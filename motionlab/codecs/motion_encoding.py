@@ -301,13 +301,6 @@ class MotionEncoding(Codec):
         """Points and differences (B, n, P, 3) of features (B, n, D), by name."""
         return {name: features[..., self.blocks[name]].unflatten(-1, (self.num_points, 3)) for name in self.features}
 
-    def velocity_per_mps(self) -> Tensor:
-        """() what 1 m/s is in the velocity block as the network sees it."""
-        scale = torch.tensor(self.velocity_scale / self.fps)
-        if self.scales is None:
-            return scale
-        return scale / self.scales.channel_scales(self.scales.scales)[self.blocks[keys.VELOCITY].start]
-
     def normalise(self, features: Tensor) -> Tensor:
         """Features (..., D) in metres and feature units -> as the network sees them."""
         return features if self.scales is None else features / self.scales.channel_scales(features)
