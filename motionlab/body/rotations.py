@@ -26,6 +26,18 @@ def euler_to_rotmat(angles: Tensor, order: str) -> Tensor:
     return roma.unitquat_to_rotmat(roma.euler_to_unitquat(order, list(angles.unbind(-1))))  # (..., 3, 3)
 
 
+def rotmat_to_euler(rotmat: Tensor, order: str) -> Tensor:
+    """Angles (..., 3) of (..., 3, 3) matrices, radians, for :func:`euler_to_rotmat`.
+
+    Where the middle angle is at its pole the third one is 0; the matrix they give is right there too.
+
+    Args:
+        order: Three letters out of ``XYZ``, neighbours differing.
+    """
+    import roma
+    return roma.rotmat_to_euler(order, rotmat)
+
+
 def rotvec_to_rotmat(rotvec: Tensor) -> Tensor:
     """Axis-angle (..., 3), radians, to matrices (..., 3, 3); value and gradient are right at zero too."""
     import roma

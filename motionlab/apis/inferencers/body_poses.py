@@ -9,6 +9,7 @@ from torch import Tensor
 
 from motionlab.apis.pose_prior import check_poses
 from motionlab.datasets.amass.archive import MotionArchive
+from motionlab.datasets.amass.export import amass_arrays
 from motionlab.datasets.amass.schema import (
     RATE_KEYS,
     read_body_pose,
@@ -22,9 +23,6 @@ from motionlab.utils.array_file import read_npz_arrays
 
 PoseInput = str | Path | np.ndarray | Tensor
 DEFAULT_FPS = 30.0  # Of poses that are no recording, for viewers that want a rate.
-_WIDTHS = {'smplx': 165, 'smplh': 156, 'smpl': 72}
-_OTHER_PARTS = {'smplx': {'pose_jaw': 3, 'pose_eye': 6, 'pose_hand': 90}, 'smplh': {'pose_hand': 90},
-                'smpl': {'pose_hand': 6}}
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,7 @@ class BodyPoses:
     def save(self, path: str | Path) -> Path:
         """Write an ``.npz`` with the keys of AMASS's SMPL-X files, which viewers and our own readers take.
 
-        Keys: ``poses`` (N, 165) (156 for SMPL-H, 72 for SMPL) with zero hands and face, its parts ``root_orient``,
-        ``pose_body``, ..., ``trans`` (N, 3), ``betas`` (nb,), ``num_betas``, ``gender``, ``surface_model_type``,
-        ``mocap_frame_rate``, ``mocap_time_length`` (s), ``up_axis``; ``poZ`` (N, L), ``units``, and the extras. Where
+        Keys are those of :func:`motionlab.datasets.amass.export.amass_arrays`, ``poZ`` (N, L) and the extras. Where
         rows differ in shape ``betas`` is their mean and ``betas_per_frame`` (N, nb) has all of them.
 
         Raises:
@@ -70,24 +66,15 @@ class BodyPoses:
         path = Path(path)
         if path.suffix != '.npz':
             raise ConfigError(f'{path}: found suffix {path.suffix!r}, expected .npz.')
-        family, rows = self.body.get('family', 'smplx'), len(self)
-        zeros = np.zeros((rows, _WIDTHS[family]), np.float32)
-        parts = {'root_orient': zeros[:, :3] if self.root_orient is None else self.root_orient,
-                 'pose_body': self.pose_body,
-                 **{name: zeros[:, :width] for name, width in _OTHER_PARTS[family].items()}}
-        betas = np.zeros((rows, 16), np.float32) if self.betas is None else self.betas
+        zeros = np.zeros((len(self), 3), np.float32)
+        betas = np.zeros((len(self), 16), np.float32) if self.betas is None else self.betas
         known = betas[np.isfinite(betas).all(axis=1)]
-        arrays = {
-            'poses': np.concatenate(list(parts.values()), axis=1), **parts,
-            'trans': zeros[:, :3] if self.trans is None else self.trans,
-            'betas': known.mean(axis=0) if len(known) else betas[0], 'num_betas': np.int64(betas.shape[1]),
-            'gender': self.body.get('gender', 'neutral'), 'surface_model_type': family,
-            'mocap_frame_rate': np.float64(self.fps), 'mocap_time_length': np.float64(rows / self.fps),
-            'up_axis': self.up_axis, 'units': 'metres, radians, seconds', 'poZ': self.z, **self.extras}
+        arrays = {**amass_arrays(zeros if self.root_orient is None else self.root_orient, self.pose_body,
+                                 zeros if self.trans is None else self.trans,
+                                 known.mean(axis=0) if len(known) else betas[0], self.body, self.up_axis, self.fps),
+                  'poZ': self.z, **self.extras}
         if self.betas is not None:
             arrays['betas_per_frame'] = betas
-        if 'version' in self.body:
-            arrays['surface_model_version'] = self.body['version']
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open('wb') as file:  # np.savez would add .npz to names that end in something else.
             np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})

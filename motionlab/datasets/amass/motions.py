@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from motionlab.body import load_body
+from motionlab.body import BodyModel, load_body
 from motionlab.body.rotations import interpolate_rotations, rotmat_to_rotvec, rotvec_to_rotmat
 from motionlab.body.up_axis import z_up_to_y_up
 from motionlab.datasets.amass.archive import MotionArchive
@@ -94,9 +94,13 @@ class RestPelvis:
     @classmethod
     def from_file(cls, path: str | Path) -> 'RestPelvis':
         """Read it off a body file; DataError where :func:`motionlab.body.load_body` raises one."""
-        body = load_body(path, dtype=torch.float64)
-        betas = torch.cat([torch.zeros(1, body.num_betas), torch.eye(body.num_betas)]).double()  # (n + 1, n)
-        pelvis = body.joints(betas)[:, 0].numpy()  # (n + 1, 3)
+        return cls.from_body(load_body(path, dtype=torch.float64))
+
+    @classmethod
+    def from_body(cls, body: BodyModel) -> 'RestPelvis':
+        """That of a loaded body."""
+        betas = torch.cat([torch.zeros(1, body.num_betas), torch.eye(body.num_betas)]).to(body.v_template)  # (n + 1, n)
+        pelvis = body.rest_joints(betas)[:, 0].cpu().double().numpy()  # (n + 1, 3)
         return cls(body.family, body.description.gender, str(body.description), pelvis[0], (pelvis[1:] - pelvis[0]).T)
 
     def of(self, betas: np.ndarray) -> np.ndarray:
