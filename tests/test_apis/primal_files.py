@@ -1,12 +1,13 @@
 """Networks and files of PRIMAL as they are published, written out from their description with PyTorch's own layers."""
 
-import argparse
 import math
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from tests.test_apis.lightning_files import save_lightning
 
 ACTIVATIONS = {'relu': F.relu, 'silu': F.silu, 'gelu': F.gelu}
 FFN = 2048
@@ -130,16 +131,10 @@ class PlainPrimal(nn.Module):
         return net.out_fc(h[:, len(first):])
 
 
-def write_lightning(path: Path, state: dict[str, Tensor], averaged: dict[str, Tensor] | None = None) -> Path:
-    """A checkpoint as Lightning saves it, settings of a foreign class included."""
-    content = {'epoch': 29999, 'global_step': 9, 'pytorch-lightning_version': '2.5.0', 'state_dict': state,
-               'loops': {}, 'callbacks': {}, 'optimizer_states': [{'state': {}, 'param_groups': [{'lr': 1e-4}]}],
-               'lr_schedulers': [], 'hparams_name': 'cfg',
-               'hyper_parameters': {'network': argparse.Namespace(h_dim=16, act_fun='silu'), 'lr': 1e-4}}
-    if averaged is not None:
-        content['ema_state_dict'] = averaged
-    torch.save(content, path)
-    return path
+def write_lightning(path: Path, state: dict[str, Tensor], averaged: dict[str, Tensor] | None = None,
+                    schema: str = 'upgraded', zipped: bool = True) -> Path:
+    """A checkpoint as Lightning leaves it, with averages once their training has begun."""
+    return save_lightning(path, state, schema, zipped, {} if averaged is None else {'ema_state_dict': averaged})
 
 
 def averages(plain: nn.Module, factor: float = 0.5) -> dict[str, Tensor]:

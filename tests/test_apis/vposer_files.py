@@ -1,21 +1,17 @@
 """Networks and files of VPoser as they are published, written out from their description."""
 
-import argparse
-import collections
 import logging
-import sys
-import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from motionlab.body.rotations import rotvec_to_rotmat
+from tests.test_apis.lightning_files import save_lightning
 
 BODY_SHAPES = dict(
     init_v_template=(1, 30, 3), f=(50, 3), shapedirs=(30, 3, 10), exprdirs=(30, 3, 10), init_expression=(1, 10),
@@ -118,34 +114,12 @@ def write_lightning(path: Path, state: dict[str, Tensor], schema: str = 'old', z
     Args:
         path: To write.
         state: Weights of the network.
-        schema: ``old`` or ``upgraded``.
-        zipped: In the present format of torch.save, or in that of before 1.6.
+        schema: See :func:`tests.test_apis.lightning_files.save_lightning`.
+        zipped: Likewise.
         body: Buffers of the body beside it; all 16 by default.
     """
     body = body_buffers() if body is None else body
-    weights = {f'vp_model.{key}': value for key, value in state.items()} | body
-    with _lightning() as classes:
-        settings = classes['AttributeDict'](lr=1e-3, betas=(0.9, 0.999))
-        settings.origin = 'yaml'
-        loose = argparse.Namespace(expr_id='V02_05', folder=Path('a/b'), score=np.float64(0.03), rate=np.float32(0.3))
-        content = {
-            'epoch': 14, 'global_step': 36862, 'pytorch-lightning_version': '1.1.0',
-            'state_dict': collections.OrderedDict(weights), 'lr_schedulers': [{'best': torch.tensor(0.03)}],
-            'optimizer_states': [{'state': {0: {'step': 3, 'exp_avg': torch.ones(2)}}, 'param_groups': [{'lr': 1e-3}]}],
-            'hyper_parameters': settings, 'hparams_name': '_config',
-            'settings': {'namespace': loose, 'tree': classes['DotMap'](a=classes['DotMap'](b=1)),
-                         'omega': classes['DictConfig']({'x': 1}), 'counts': collections.defaultdict(list, {1: [2]})}}
-        if schema == 'old':
-            content.update(early_stop_callback_wait=0, early_stop_callback_patience=10,
-                           checkpoint_callback_best_model_score=torch.tensor(0.03),
-                           checkpoint_callback_best_model_path='/ps/V02_05_epoch=13_val_loss=0.03.ckpt')
-        else:
-            content.update(callbacks={
-                classes['EarlyStopping']: {'wait_count': 0, 'best_score': torch.tensor(0.03), 'patience': 10},
-                classes['ModelCheckpoint']: {'monitor': classes['Monitor']('val_loss'), 'best': np.float64(3)}},
-                loops={'fit_loop': {'state_dict': {}}})
-        torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    return path
+    return save_lightning(path, {f'vp_model.{key}': value for key, value in state.items()} | body, schema, zipped)
 
 
 @contextmanager
@@ -160,31 +134,3 @@ def logged() -> Iterator[list[str]]:
         yield lines
     finally:
         logger.removeHandler(handler)
-
-
-@contextmanager
-def _lightning() -> Iterator[dict[str, type]]:
-    """Classes under the names of Lightning's and its friends', which vanish afterwards as if nothing were installed."""
-    bases = {'pytorch_lightning.callbacks.early_stopping.EarlyStopping': object,
-             'pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint': object,
-             'pytorch_lightning.utilities.parsing.AttributeDict': dict,
-             'omegaconf.dictconfig.DictConfig': _Config, 'dotmap.DotMap': collections.OrderedDict,
-             'pytorch_lightning.utilities.enums.Monitor': str}
-    before, classes = dict(sys.modules), {}
-    try:
-        for full, base in bases.items():
-            place, name = full.rsplit('.', 1)
-            for end in range(1, place.count('.') + 2):
-                part = '.'.join(place.split('.')[:end])
-                sys.modules[part] = sys.modules.get(part, types.ModuleType(part))
-            classes[name] = type(name, (base,), {'__module__': place})
-            setattr(sys.modules[place], name, classes[name])
-        yield classes
-    finally:
-        for part in sys.modules.keys() - before.keys():
-            del sys.modules[part]
-
-
-class _Config:
-    def __init__(self, content: dict):
-        self.content = content

@@ -15,11 +15,12 @@ def _layer(norm: str, **options) -> TransformerLayer:
     return layer
 
 
-def _twin(layer: TransformerLayer) -> nn.TransformerEncoderLayer:
+def _twin(layer: TransformerLayer, **options) -> nn.TransformerEncoderLayer:
     """PyTorch's own layer with the same weights."""
     twin = nn.TransformerEncoderLayer(
-        DIM, HEADS, 2 * DIM, dropout=0.0, activation='relu' if layer.post_norm else 'gelu', batch_first=True,
-        norm_first=not layer.post_norm, layer_norm_eps=1e-5 if layer.post_norm else 1e-6)
+        DIM, HEADS, 2 * DIM, **{'activation': 'relu' if layer.post_norm else 'gelu', 'dropout': 0.0,
+                                'layer_norm_eps': 1e-5 if layer.post_norm else 1e-6, **options},
+        batch_first=True, norm_first=not layer.post_norm)
     pairs = {'self_attn.in_proj_weight': layer.attention.qkv.weight, 'self_attn.in_proj_bias': layer.attention.qkv.bias}
     for theirs, part in (('self_attn.out_proj', layer.attention.proj), ('linear1', layer.fc1), ('linear2', layer.fc2),
                          ('norm1', layer.norm1), ('norm2', layer.norm2)):
@@ -40,6 +41,29 @@ def test_equals_pytorch_with_gradients(norm):
     torch.testing.assert_close(x.grad, first, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(layer.attention.qkv.weight.grad, twin.self_attn.in_proj_weight.grad, atol=1e-4,
                                rtol=1e-4)
+
+
+def test_other_activations_and_eps():
+    layer = _layer('pre', activation=nn.SiLU(), eps=0.3)
+    twin, x = _twin(layer, activation=nn.functional.silu, layer_norm_eps=0.3), torch.randn(5, 7, DIM)
+    torch.testing.assert_close(layer(x), twin(x), atol=1e-5, rtol=1e-5)
+    assert (layer(x) - _twin(layer, activation='relu', layer_norm_eps=0.3)(x)).abs().max() > 1e-3
+
+
+def test_attention_weights_are_dropped_while_training():
+    layer, x = _layer('pre', attention_dropout=0.5), torch.randn(400, 7, DIM)
+    whole = layer.eval()(x)
+    attention, qkv = layer.attention, layer.attention.qkv(layer.norm1(x))
+    expected = attention(qkv)
+    layer.train()
+    assert not torch.equal(layer(x), whole)
+    found = torch.stack([attention(qkv) for _ in range(200)])
+    error = (found.mean(0) - expected).abs().mean() / found.std(0).mean()
+    assert error < 1.5 / 200**0.5                             # unbiased
+    attention.dropout.p = 0.0
+    torch.testing.assert_close(attention(qkv), expected)
+    attention.dropout.p = 1e-7                                # the written-out form, almost nothing dropped
+    torch.testing.assert_close(attention(qkv), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize('norm', ['post', 'pre'])

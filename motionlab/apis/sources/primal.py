@@ -105,8 +105,7 @@ def convert(weights: dict[str, Tensor], *, num_heads: int = 8, activation: str =
         backbone['adapter'] = control
     codec = dict(type='MotionEncoding', order=layout.order, features=layout.features, rotation=layout.rotation,
                  metric=metric)
-    config = dict(type='MotionDiffuser', codec=codec, backbone=backbone,
-                  head=dict(type='DiffusionHead', num_timesteps=backbone['num_timesteps']))
+    config = dict(type='MotionDiffuser', codec=codec, backbone=backbone, head=dict(type='DiffusionHead'))
     _report(layout, others, backbone)
     return config, renamed
 
