@@ -3,6 +3,7 @@
 _base_ = ['./default_runtime.py']
 
 default_hooks = dict(
+    body=dict(type='BodyHook'),
     pose_prior=dict(type='PosePriorHook'),
     checkpoint=dict(max_keep_ckpts=1, save_best='v2v_sampled', rule='less'),
     visualization=dict(type='BodyPoseVisualizationHook', interval=10000))

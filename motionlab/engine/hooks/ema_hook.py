@@ -20,20 +20,26 @@ class EMAHook(Hook):
     Args:
         decay: Weight of the past, in [0, 1). MMEngine's ``momentum`` is 1 - decay.
         begin_iter: Iterations (backward passes) after which averaging begins; before, the average is the weights.
-        begin_epoch: The same in epochs. At most one of both may be given.
+        begin_epoch: The same in epochs.
+        begin_ratio: The same as a share of training: averaging begins in the first epoch (from 0; with IterLoop the
+            first iteration) whose number is above ``begin_ratio * max_epochs`` (``max_iters``), as PRIMAL does it. At
+            most one of the three may be given.
 
     Raises:
-        ConfigError: ``decay`` out of range, both beginnings, or no trainable parameter.
+        ConfigError: ``decay`` or ``begin_ratio`` out of range, several beginnings, or no trainable parameter.
     """
 
     priority = 'NORMAL'
 
-    def __init__(self, decay: float = 0.999, begin_iter: int = 0, begin_epoch: int = 0):
-        if not 0 <= decay < 1:
-            raise ConfigError(f'EMAHook.decay: found {decay}, expected a number in [0, 1).')
-        if begin_iter and begin_epoch:
-            raise ConfigError('EMAHook: found begin_iter and begin_epoch, expected one of them.')
-        self.decay, self.begin_iter, self.begin_epoch = decay, begin_iter, begin_epoch
+    def __init__(self, decay: float = 0.999, begin_iter: int = 0, begin_epoch: int = 0,
+                 begin_ratio: float = 0.0):
+        for name, share in (('decay', decay), ('begin_ratio', begin_ratio)):
+            if not 0 <= share < 1:
+                raise ConfigError(f'EMAHook.{name}: found {share}, expected a number in [0, 1).')
+        if sum(map(bool, (begin_iter, begin_epoch, begin_ratio))) > 1:
+            raise ConfigError(f'EMAHook: found begin_iter={begin_iter}, begin_epoch={begin_epoch} and '
+                              f'begin_ratio={begin_ratio}, expected one of them.')
+        self.decay, self.begin_iter, self.begin_epoch, self.begin_ratio = decay, begin_iter, begin_epoch, begin_ratio
         self.started = False
         self.average: dict[str, Tensor] = {}  # Tied parameters appear once under each of their names.
         self._params: list[Tensor] = []
@@ -61,8 +67,15 @@ class EMAHook(Hook):
             torch._foreach_lerp_(self._averages, self._params, 1 - self.decay)
             return
         torch._foreach_copy_(self._averages, self._params)
-        self.started = runner.iter >= self.begin_iter and runner.epoch >= self.begin_epoch
+        self.started = self._begins(runner)
         runner.message_hub.update_info('ema_started', self.started)
+
+    def _begins(self, runner) -> bool:
+        if not self.begin_ratio:
+            return runner.iter >= self.begin_iter and runner.epoch >= self.begin_epoch
+        loop = runner.train_loop
+        now, total = (loop.epoch, loop.max_epochs) if loop.by_epoch else (loop.iter, loop.max_iters)
+        return now > self.begin_ratio * total
 
     def before_val_epoch(self, runner) -> None:
         """Evaluate the average."""

@@ -1,4 +1,4 @@
-"""What training and evaluating a pose prior needs of the engine: the epoch, the body, and warnings."""
+"""What training and evaluating a pose prior needs of the engine: the epoch, and a warning."""
 
 from mmengine.hooks import Hook
 
@@ -7,8 +7,6 @@ from motionlab.evaluation.functional.pose_prior import looks_untrained
 from motionlab.registry import HOOKS
 from motionlab.utils import ConfigError
 
-_META_KEY = 'body'
-
 
 @HOOKS.register_module()
 class PosePriorHook(Hook):
@@ -16,8 +14,6 @@ class PosePriorHook(Hook):
 
     - Tells the model the epoch before each iteration, from the counters of the loop, so a resumed run goes on with the
       right terms. With IterLoop an epoch is one pass over the data: (samples seen) // (size of the data set).
-    - Names the body that losses and metrics are measured on, in the log and in ``meta['body']`` of checkpoints (as
-      text), and warns when a checkpoint was made with another body: the numbers depend on it.
     - Warns when weights that were loaded give the numbers of an untrained network.
 
     Raises:
@@ -30,12 +26,10 @@ class PosePriorHook(Hook):
         self._extra_terms: bool | None = None
 
     def before_train(self, runner) -> None:
-        """The body must be there before anything is trained."""
-        runner.logger.info(f'Distances are measured on the body {_model(runner).load_body()}.')
-
-    def before_test(self, runner) -> None:
-        """Name the body."""
-        runner.logger.info(f'Distances are measured on the body {_model(runner).load_body()}.')
+        """Epochs are for a pose prior only."""
+        model = runner.bare_model
+        if not hasattr(model, 'set_epoch'):
+            raise ConfigError(f'PosePriorHook: found a {type(model).__name__}, expected a PosePrior.')
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Set the epoch, and say when terms begin or end to count."""
@@ -46,19 +40,6 @@ class PosePriorHook(Hook):
             runner.logger.info(f'Epoch {epoch} (from 0), iteration {runner.iter}: geo and jtr_l1 '
                                f'{"count" if extra else "do not count any more"} in the loss.')
             self._extra_terms = extra
-
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Store which body it was, never the body."""
-        checkpoint['meta'][_META_KEY] = runner.bare_model.load_body()
-
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Compare the checkpoint's body with the config's."""
-        theirs, ours = checkpoint.get('meta', {}).get(_META_KEY), _model(runner).load_body()
-        if theirs is None:
-            runner.logger.info('The checkpoint does not say which body it was trained with.')
-        elif _content(theirs) != _content(ours):
-            runner.logger.warning(f'The checkpoint was trained with the body {theirs}; this run measures on {ours}. '
-                                  'Distances of vertices and joints depend on the body.')
 
     def after_test_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Look whether loaded weights do what trained ones would."""
@@ -73,20 +54,8 @@ class PosePriorHook(Hook):
                     'right weights loaded, and are they trained?')
 
 
-def _content(description: str) -> str:
-    """The fingerprint that ends a body's description: a file may be renamed."""
-    return description.rpartition(' ')[2]
-
-
 def epoch_of(loop) -> int:
     """The epoch (from 0) that the next iteration of a training loop belongs to."""
     if loop.by_epoch:
         return loop.epoch
     return loop.state()['samples_seen'] // len(loop.dataloader.dataset)
-
-
-def _model(runner):
-    model = runner.bare_model
-    if not hasattr(model, 'load_body'):
-        raise ConfigError(f'PosePriorHook: found a {type(model).__name__}, expected a PosePrior.')
-    return model

@@ -12,6 +12,7 @@ from motionlab.codecs.batch_keys import SAMPLE_INDEX
 from motionlab.utils import ConfigError, DataError, MotionLabError
 
 NUM_SAMPLES = 'num_samples'  # Name of the metric that says how many samples the others are means of.
+_SHOWN = 8
 
 
 class TensorMetric(BaseMetric):
@@ -80,6 +81,29 @@ class TensorMetric(BaseMetric):
     @abstractmethod
     def compute_metrics(self, results: dict[str, Tensor]) -> dict[str, float]:
         """Names and values from every sample's rows, in the order of the dataset."""
+
+
+def sample_means(results: dict[str, Tensor], names: Sequence[str], owner: str, hint: str) -> dict[str, float]:
+    """Means over all samples, each counting the same whatever batch it was in, and :data:`NUM_SAMPLES`.
+
+    Args:
+        results: (N,) for each of ``names`` and for ``sample_index``.
+        names: What to average.
+        owner: The metric, named in errors.
+        hint: What to do about a broken sample.
+
+    Raises:
+        DataError: a value is not finite; samples are named.
+    """
+    metrics: dict[str, float] = {}
+    for name in names:
+        values = results[name].double()                                                    # (N,)
+        broken = results[SAMPLE_INDEX][~torch.isfinite(values)].tolist()
+        if broken:
+            raise DataError(owner, name, f'NaN or infinity for {len(broken)} of {len(values)} samples (sample_index '
+                            f'{broken[:_SHOWN]})', 'finite values', hint)
+        metrics[name] = values.mean().item()
+    return {**metrics, NUM_SAMPLES: len(results[SAMPLE_INDEX])}
 
 
 def gather_rows(local: dict[str, Tensor]) -> dict[str, Tensor]:

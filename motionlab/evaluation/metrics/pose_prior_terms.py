@@ -1,14 +1,10 @@
 """All terms of a pose prior, and how many samples they are means of."""
 
-import torch
 from torch import Tensor
 
 from motionlab.codecs import pose_prior_batch as keys
-from motionlab.evaluation.metrics.base import NUM_SAMPLES, TensorMetric
+from motionlab.evaluation.metrics.base import TensorMetric, sample_means
 from motionlab.registry import METRICS
-from motionlab.utils import DataError
-
-_SHOWN = 8
 
 
 @METRICS.register_module()
@@ -34,13 +30,5 @@ class PosePriorTerms(TensorMetric):
 
     def compute_metrics(self, results: dict[str, Tensor]) -> dict[str, float]:
         """Means of a whole set; every term is (N,)."""
-        metrics: dict[str, float] = {}
-        for name in keys.TERMS:
-            values = results[name].double()                                                # (N,)
-            broken = results[keys.SAMPLE_INDEX][~torch.isfinite(values)].tolist()
-            if broken:
-                raise DataError('PosePriorTerms', name, f'NaN or infinity for {len(broken)} of {len(values)} samples '
-                                f'(sample_index {broken[:_SHOWN]})', 'finite values',
-                                'Look at these poses; weights that are not finite give this for every sample.')
-            metrics[name] = values.mean().item()
-        return {**metrics, NUM_SAMPLES: len(results[keys.SAMPLE_INDEX])}
+        return sample_means(results, keys.TERMS, 'PosePriorTerms', 'Look at these poses; weights that are not finite '
+                            'give this for every sample.')

@@ -1,0 +1,9 @@
+# What motion generation adds: the body's name in logs and checkpoints. Of the regular checkpoints the newest is kept,
+# beside the one with the lowest validation loss; how motion looks is told by neither.
+_base_ = ['./default_runtime.py']
+
+default_hooks = dict(
+    body=dict(type='BodyHook'),
+    checkpoint=dict(interval=100, max_keep_ckpts=1, save_best='total', rule='less'))
+val_evaluator = dict(type='MotionDiffusionTerms')
+test_evaluator = dict(type='MotionDiffusionTerms')
