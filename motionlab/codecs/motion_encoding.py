@@ -95,7 +95,7 @@ class MotionEncoding(Codec):
         self.body_cfg = None if isinstance(body, BodyModel) else body
         self.body: BodyModel | None = None
         if isinstance(body, BodyModel):
-            self._set_body(body)
+            self.set_body(body)
 
     @property
     def num_seed_frames(self) -> int:
@@ -129,12 +129,13 @@ class MotionEncoding(Codec):
             if self.body_cfg is None:
                 raise ConfigError('MotionEncoding: joints are those of a body, and there is none: set '
                                   "codec.body=dict(type='BodyModel', path='SMPLX_NEUTRAL.npz').")
-            self._set_body(BODY_MODELS.build(self.body_cfg))
+            self.set_body(BODY_MODELS.build(self.body_cfg))
         if like is not None and self.body.v_template.device != like.device:
             self.body.to(like.device)
         return str(self.body.description)
 
-    def _set_body(self, body: BodyModel) -> None:
+    def set_body(self, body: BodyModel) -> None:
+        """Take the joints, or markers, of this body from now on."""
         self.body = body.select_vertices(self.marker_ids or ())  # Without any, there is no mesh to compute by mistake.
 
     def rest_joints(self, betas: Tensor) -> Tensor:
