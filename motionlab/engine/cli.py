@@ -16,7 +16,7 @@ from motionlab.utils import ConfigError, MotionLabError
 
 USER_ERROR = 2
 _FILE_WIDTH = 200  # Columns of a table that goes to a file or a pipe, where rich would assume 80.
-PICTURE_HOOKS = ('PoseVisualizationHook', 'BodyPoseVisualizationHook')
+PICTURE_HOOKS = ('PoseVisualizationHook', 'BodyPoseVisualizationHook', 'MotionSamplesHook')
 
 
 def run_tool(main: Callable[[], int | None]) -> None:

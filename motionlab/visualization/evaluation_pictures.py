@@ -56,9 +56,13 @@ class EvaluationPictures:
 
     def put(self, runner, mode: str, tag: str | int, title: str, picture: np.ndarray) -> None:
         """Hand out one picture (H, W, 3) uint8 RGB of the set at hand."""
-        folder = Path(self.out_dir or Path(runner.work_dir, 'vis')) / mode / self.set_name
-        folder.mkdir(parents=True, exist_ok=True)
         runner.visualizer.add_image(f'{mode}/{self.set_name}/{tag}', picture, step=runner.iter)
-        imsave(folder / f'{title.replace(" ", "_").replace("/", "_")}_iter{runner.iter}.png', picture)
+        imsave(self.file(runner, mode, title, '.png'), picture)
         if self.show:
             runner.visualizer.show(picture, win_name=title, wait_time=self.wait_time)
+
+    def file(self, runner, mode: str, title: str, suffix: str) -> Path:
+        """Where a file of the set at hand goes; its folder is made."""
+        folder = Path(self.out_dir or Path(runner.work_dir, 'vis')) / mode / self.set_name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f'{title.replace(" ", "_").replace("/", "_")}_iter{runner.iter}{suffix}'

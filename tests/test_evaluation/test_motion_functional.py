@@ -114,6 +114,17 @@ def test_motions_are_judged_one_by_one():
         assert together.tolist() == pytest.approx([metric(m, w).item() for m, w in zip(motions, wanted)], abs=1e-9)
 
 
+def test_scores_of_a_batch():
+    motions = torch.stack([gliding(2, 30), standing(61)])
+    scores = metrics.score_motions(motions, 30, 14, velocity=torch.tensor([0.3, 0, 0]), target=torch.tensor([0.6, 0]))
+    assert list(scores) == ['skating', 'non_collision', 'seam_jerk', 'jerk', 'velocity_error', 'direction_error',
+                            'location_error']
+    assert scores['skating'].tolist() == [1, 0] and scores['non_collision'].tolist() == [1, 1]
+    assert scores['velocity_error'].tolist() == pytest.approx([0, 0.3], abs=1e-5)
+    assert scores['location_error'].tolist() == pytest.approx([0, 0.6], abs=1e-5)
+    assert list(metrics.score_motions(motions[:, :10], 30, 14)) == ['skating', 'non_collision', 'jerk']
+
+
 def test_r_precision():
     labels = torch.eye(5)
     motions = labels[[0, 1, 2, 2]] + 0.1

@@ -115,6 +115,33 @@ def seam_jerk(joints: Tensor, fps: float, period: int, first_seam: int | None = 
     return values[..., across].mean(dim=-1), values[..., ~across].mean(dim=-1)
 
 
+def score_motions(joints: Tensor, fps: float, period: int, *, velocity: Tensor | None = None,
+                  target: Tensor | None = None) -> dict[str, Tensor]:
+    """What can be said of generated motions without any network, (B,) each.
+
+    Args:
+        joints: (B, T, J, 3) of the bodies, T at least 4.
+        fps: Frames per second.
+        period: New frames of a window.
+        velocity: (B, 3) m/s that was wanted of motions longer than :data:`SETTLE_S`, or None.
+        target: (B, 2) or (B, 3) way of the pelvis that was wanted, metres, or None.
+
+    Returns:
+        ``skating`` and ``non_collision`` (shares), ``jerk`` (m/s^3, away from seams), where there are seams
+        ``seam_jerk`` (across them), and where something was wanted ``velocity_error`` (m/s), ``direction_error``
+        (0 to 2) or ``location_error`` (metres).
+    """
+    across, elsewhere = seam_jerk(joints, fps, period)
+    scores = {'skating': skating_ratio(joints, fps), 'non_collision': non_collision_ratio(joints),
+              'seam_jerk': across, 'jerk': elsewhere}
+    if velocity is not None:
+        scores |= {'velocity_error': velocity_error(joints, velocity, fps),
+                   'direction_error': direction_error(joints, velocity, fps)}
+    if target is not None:
+        scores['location_error'] = location_error(joints, target)
+    return {name: value for name, value in scores.items() if 'jerk' not in name or not value.isnan().all()}
+
+
 def r_precision(motions: Tensor, labels: Tensor, truth: Tensor) -> float:
     """Share of motions whose nearest label embedding is their own (top 1).
 
