@@ -47,8 +47,8 @@ def run_config(data: Path, body: Path, work_dir: Path | str = 'unused', **option
         'model.backbone.ffn_dim': 32, 'model.codec.body.path': str(body), 'train_dataloader.batch_size': BATCH,
         'val_dataloader.batch_size': BATCH, 'default_hooks.logger.interval': 1, 'log_processor.window_size': 1,
         'train_cfg.max_epochs': 4, 'train_cfg.val_interval': 1, 'default_hooks.checkpoint.interval': 1,
-        'default_hooks.samples.enable': False, 'default_hooks.checkpoint.max_keep_ckpts': -1, 'train_dataloader.dataset.data_root': str(data),
-        'val_dataloader.dataset.data_root': str(data)}
+        'default_hooks.samples.enable': False, 'default_hooks.checkpoint.max_keep_ckpts': -1,
+        'train_dataloader.dataset.data_root': str(data), 'val_dataloader.dataset.data_root': str(data)}
     for number in range(2):
         changes |= {f'test_dataloader.{number}.dataset.data_root': str(data),
                     f'test_dataloader.{number}.batch_size': BATCH}
