@@ -1,4 +1,4 @@
-# Adapter for classes of motion on a trained velocity model: tools/train.py THIS --finetune BASE. The base stays as it is.
+# Adapter for classes of motion on a trained velocity model: tools/train.py THIS --finetune BASE. The base is unchanged.
 _base_ = [
     '../_base_/motion_generation_runtime.py',
     '../_base_/datasets/motions_actions.py',
