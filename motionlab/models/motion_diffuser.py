@@ -151,9 +151,13 @@ class MotionDiffuser(BaseTaskModel):
         return self.embed_control(batch[keys.ACTION])
 
     def _goal(self, batch: dict[str, Tensor], encoded: dict[str, Tensor]) -> Tensor:
-        """(B, 2 | 3) where the pelvis is in the last frame of each window, metres, canonical frame."""
+        """(B, 2 | 3) what the batch says, or where the pelvis is in the last frame; metres, canonical frame."""
+        size = self.backbone.adapter.embedding.in_features
         if keys.GOAL in batch:
+            if batch[keys.GOAL].shape[1] != size:
+                raise DataError('batch', keys.GOAL, tuple(batch[keys.GOAL].shape), f'shape (B, {size})',
+                                'backbone.adapter.goal_dim decides.')
             return batch[keys.GOAL]
         trans = self.codec.denormalise(encoded['inputs'][:, -1])[:, self.codec.blocks['trans']]  # (B, 3)
         goal = trans + self.codec.rest_joints(batch[keys.BETAS])[:, 0]
-        return goal if self.backbone.adapter.embedding.in_features == 3 else goal[:, [0, 2]]
+        return goal if size == 3 else goal[:, [0, 2]]

@@ -154,13 +154,14 @@ class Record(Hook):
             self.evaluated.append({name: value.clone() for name, value in runner.bare_model.state_dict().items()})
 
 
-@pytest.mark.parametrize(('begin', 'accumulate'), [(dict(), 1), (dict(begin_iter=3), 2), (dict(begin_epoch=1), 1)])
+@pytest.mark.parametrize(('begin', 'accumulate'), [(dict(), 1), (dict(begin_iter=3), 2), (dict(begin_epoch=1), 1),
+                                                   (dict(begin_ratio=0.4), 1)])
 def test_average_over_optimizer_steps(tmp_path, begin, accumulate):
     cfg = config(tmp_path, epochs=2, ema=False, accumulate=accumulate)
     cfg.custom_hooks = [dict(type='EMAHook', decay=0.9, **begin), dict(type='Record')]
     runner = train(cfg)
     record = next(hook for hook in runner.hooks if isinstance(hook, Record))
-    first = begin.get('begin_iter', 6 * begin.get('begin_epoch', 0))
+    first = begin.get('begin_iter', 6 * begin.get('begin_epoch', 'begin_ratio' in begin))
     average, previous = None, -1
     for iteration, raw in enumerate(record.raw):
         if (iteration + 1) % accumulate == 0:
@@ -199,7 +200,18 @@ def test_a_run_may_gain_or_lose_the_average_at_resume(tmp_path):
         assert ('raw_state_dict' in load(tmp_path / f'epoch_{epochs}.pth')) is ema
 
 
-@pytest.mark.parametrize('options', [dict(decay=1.0), dict(begin_iter=1, begin_epoch=1)])
+def test_the_average_begins_after_a_share_of_the_iterations(tmp_path):
+    cfg = config(tmp_path, iters=10, ema=False, accumulate=1)
+    cfg.custom_hooks = [dict(type='EMAHook', decay=0.5, begin_ratio=0.3), dict(type='Record')]
+    raw = [each['inner.weight'] for each in next(hook for hook in train(cfg).hooks if isinstance(hook, Record)).raw]
+    average = raw[4]  # Iteration 4 (from 0) is the first above 0.3 * 10; it copies.
+    for weights in raw[5:]:
+        average = torch.lerp(average, weights, 0.5)
+    assert torch.equal(load(tmp_path / 'iter_10.pth')['state_dict']['inner.weight'], average)
+
+
+@pytest.mark.parametrize('options', [dict(decay=1.0), dict(begin_iter=1, begin_epoch=1), dict(begin_ratio=1.0),
+                                     dict(begin_ratio=-0.1), dict(begin_epoch=1, begin_ratio=0.1)])
 def test_wrong_ema_settings(options):
     with pytest.raises(ConfigError, match='EMAHook'):
         EMAHook(**options)
