@@ -20,7 +20,6 @@ setup(
         'numpy>=1.26',
         'scipy>=1.11',
         'roma>=1.8',
-        'smplx>=0.1.28',
         'safetensors>=0.4',
         'tensorboard>=2.15',
         'matplotlib>=3.8',
@@ -30,7 +29,8 @@ setup(
         'depth': ['transformers>=4.45'],  # Depth-Anything-V2 for tools/dataset_converters/extract_depth.py.
         'converters': ['h5py>=3.8', 'cdflib>=1.2'],  # MPI-INF-3DHP test set (.mat v7.3), Human3.6M (.cdf).
         'mmcv': ['mmcv-lite>=2.1'],  # A full mmcv may stand in its place; mmcv.ops is never imported.
+        'smplx': ['smplx>=0.1.28'],  # What benchmarks and tests of bodies compare with; non-commercial licence.
         'dev': ['pytest>=8', 'pytest-xdist>=3.5', 'hypothesis>=6.100', 'ruff>=0.6', 'import-linter>=2.0',
-                'mmcv-lite>=2.1'],
+                'mmcv-lite>=2.1', 'smplx>=0.1.28'],
     },
 )
