@@ -196,7 +196,7 @@ def measure(body_file: str | Path, batch_size: int, steps: int, warmup: int, ord
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('body', help='body file (.npz); tools/misc/make_stand_in_body.py makes one of full size')
-    parser.add_argument('--batch-size', type=int, default=32, help='windows (default 32; the meshes of 256 take many GB)')
+    parser.add_argument('--batch-size', type=int, default=32, help='windows (default 32; meshes of 256 take many GB)')
     parser.add_argument('--order', type=int, choices=(1, 2), default=1, help='1 velocity (default), 2 acceleration')
     parser.add_argument('--layers', type=int, default=10, help='of the network (default 10, as published)')
     parser.add_argument('--steps', type=int, default=3, help='steps that count (default 3)')
