@@ -8,18 +8,32 @@ from motionlab.apis.widening import widen_inputs
 
 if TYPE_CHECKING:
     from motionlab.apis.body_ik import aligned_start, fit_body, joint_keypoints, marker_keypoints
-    from motionlab.apis.inferencers import BodyPoses, LiftedClip, PoseLiftingInferencer, PosePriorInferencer
+    from motionlab.apis.inferencers import (
+        BodyPoses,
+        GeneratedMotions,
+        LiftedClip,
+        MotionGenerationInferencer,
+        PoseLiftingInferencer,
+        PosePriorInferencer,
+    )
+    from motionlab.apis.motion_evaluation import evaluate_generation
+    from motionlab.apis.motion_files import BodyMotion, read_motion
     from motionlab.apis.motion_generation import LegacySwitches, MotionControl, RolloutOptions, generate_motion
     from motionlab.apis.motion_stepper import MotionStepper
     from motionlab.apis.streaming import PoseLiftingStream
 
-__all__ = ['BodyPoses', 'LegacySwitches', 'LiftedClip', 'MotionControl', 'MotionStepper', 'PoseLiftingInferencer',
-           'PoseLiftingStream', 'PosePriorInferencer', 'RolloutOptions', 'aligned_start', 'fit_body', 'generate_motion',
-           'init_model', 'joint_keypoints', 'load_pretrained', 'marker_keypoints', 'widen_inputs']
+__all__ = ['BodyMotion', 'BodyPoses', 'GeneratedMotions', 'LegacySwitches', 'LiftedClip', 'MotionControl',
+           'MotionGenerationInferencer', 'MotionStepper', 'PoseLiftingInferencer', 'PoseLiftingStream',
+           'PosePriorInferencer', 'RolloutOptions', 'aligned_start', 'evaluate_generation', 'fit_body',
+           'generate_motion', 'init_model', 'joint_keypoints', 'load_pretrained', 'marker_keypoints', 'read_motion',
+           'widen_inputs']
 
 # They import MMEngine and the models, which takes its time: not before somebody asks for them.
 _LAZY = {
-    **dict.fromkeys(('BodyPoses', 'LiftedClip', 'PoseLiftingInferencer', 'PosePriorInferencer'), 'inferencers'),
+    **dict.fromkeys(('BodyPoses', 'GeneratedMotions', 'LiftedClip', 'MotionGenerationInferencer',
+                     'PoseLiftingInferencer', 'PosePriorInferencer'), 'inferencers'),
+    **dict.fromkeys(('BodyMotion', 'read_motion'), 'motion_files'),
+    'evaluate_generation': 'motion_evaluation',
     **dict.fromkeys(('aligned_start', 'fit_body', 'joint_keypoints', 'marker_keypoints'), 'body_ik'),
     **dict.fromkeys(('LegacySwitches', 'MotionControl', 'RolloutOptions', 'generate_motion'), 'motion_generation'),
     'MotionStepper': 'motion_stepper',

@@ -118,9 +118,14 @@ def _make_run(config: str, base: Config, variant: str, frames: int | None, train
     lengths = {node['seq_len'] for _, node in _lifting_datasets(config, cfg)}
     if len(lengths) > 1:
         raise ConfigError(f'{config}: found datasets with seq_len {sorted(lengths)}, expected one length.')
+    return describe_run(config, cfg, lengths.pop(), variant, seed, (*own, *options))
+
+
+def describe_run(config: str, cfg: Config, frames: int, variant: str, seed: int, options: Sequence[str]) -> Run:
+    """The run of a whole config ``cfg``, which ``options`` made of the one in the file ``config``."""
     train = cfg.train_dataloader.dataset
     sources = [_name(each) for each in train.get('datasets', [train])]
-    return Run(config, _name(train), lengths.pop(), variant, seed, (*own, *options), tuple(sources),
+    return Run(config, _name(train), frames, variant, seed, tuple(options), tuple(sources),
                tuple(_name(loader.dataset) for loader in _listed(cfg.test_dataloader)),
                _flatten({key: cfg.get(key) for key in _TRAINING}), _flatten({key: cfg.get(key) for key in _TESTING}))
 

@@ -34,6 +34,7 @@ SPEEDS_MPS = (1.0, 4.0)
 DISTANCES_M = (1.0, 1.5)
 FIRST_PIECES = {'HumanEva': 80, 'SFU': 160}  # Of these data sets only the first ones count, for realism.
 SHAPES = ('random', 'recorded')
+_SHOWN = 3  # Motions kept for pictures where there is one condition only.
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class GenerationReport:
         num_states: First poses.
         frames_per_second: Generated frames, those that are cut off included, per second of generating.
         pose_distance: NRDF of all poses, x 1000, or that it is not available.
-        motions: Joints (T, 22, 3) of the first motion of each condition, for pictures.
+        motions: Joints (T, 22, 3) of the first motions of each condition, for pictures.
         ways: What each of these was told, (3,) metres from its start, or None.
     """
 
@@ -207,9 +208,10 @@ def evaluate_generation(model: MotionDiffuser, body: BodyModel | str | dict | No
             joints, model.codec.fps, period, velocity=velocity, target=None if way is None else way[[0, 2]]))
         if pose_network is not None:
             poses.append(generated[keys.POSE_BODY][:, :scored].flatten(0, 1).cpu())
-        if condition.name not in motions:
-            motions[condition.name] = joints[0].numpy()
-            ways[condition.name] = _way(condition, scored / model.codec.fps)
+        shown = 0 if condition.name in motions else _SHOWN if len(asked) == 1 else 1
+        for number, each in enumerate(joints[:shown]):
+            name = f'{condition.name} {number + 1}' if number else condition.name
+            motions[name], ways[name] = each.numpy(), _way(condition, scored / model.codec.fps)
     means = {name: _means(found) for name, found in parts.items()}
     everything = _means([part for found in parts.values() for part in found])
     recorded = _recorded(model, store, rows, setting, period, options)

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from motionlab.apis.sweep_work import slot_environment
 from motionlab.utils import ConfigError
 from tests.test_tools import load_tool
 from tests.test_tools.fake_tools import write_fake_tools
@@ -167,10 +168,10 @@ def test_cluster_commands_and_places(tool, tmp_path, monkeypatch):
     assert train[2:7] == ['gpu', 'lifter-synth-9frm-xyc-seed0', str(config), str(place.folder), '--resume']
     assert test[1].endswith('slurm_test.sh') and test[5] == str(place.folder)
     monkeypatch.delenv('GPUS', raising=False)
-    env = tool.slot_environment(1, 4, slurm=True)
+    env = slot_environment(1, 4, slurm=True)
     assert (env['GPUS'], env['MASTER_PORT'], env['PYTHON']) == ('1', '29501', sys.executable)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '3,5')
-    assert [tool.slot_environment(slot, 4, slurm=False)['CUDA_VISIBLE_DEVICES'] for slot in range(3)] == ['3', '5', '3']
+    assert [slot_environment(slot, 4, slurm=False)['CUDA_VISIBLE_DEVICES'] for slot in range(3)] == ['3', '5', '3']
 
 
 def test_really_trains_and_tests(tool, tmp_path, monkeypatch, capsys):

@@ -4,8 +4,10 @@ from motionlab.apis.inferencers.body_poses import BodyPoses, FitTargets, read_po
 from motionlab.apis.inferencers.camera_file import read_camera
 from motionlab.apis.inferencers.keypoint_clip import read_depth_file
 from motionlab.apis.inferencers.lifted_clip import LiftedClip
+from motionlab.apis.inferencers.motion_generation_inferencer import GeneratedMotions, MotionGenerationInferencer
 from motionlab.apis.inferencers.pose_lifting_inferencer import PoseLiftingInferencer
 from motionlab.apis.inferencers.pose_prior_inferencer import PosePriorInferencer
 
-__all__ = ['BodyPoses', 'FitTargets', 'LiftedClip', 'PoseLiftingInferencer', 'PosePriorInferencer', 'read_camera',
-           'read_depth_file', 'read_poses', 'read_targets']
+__all__ = ['BodyPoses', 'FitTargets', 'GeneratedMotions', 'LiftedClip', 'MotionGenerationInferencer',
+           'PoseLiftingInferencer', 'PosePriorInferencer', 'read_camera', 'read_depth_file', 'read_poses',
+           'read_targets']
