@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from motionlab.apis.pose_prior import evaluating
 from motionlab.body import BodyModel, load_body
@@ -15,8 +15,8 @@ from motionlab.models.rollout_options import LegacySwitches, MotionControl, Roll
 from motionlab.registry import BODY_MODELS
 from motionlab.utils import ConfigError, DataError
 
-__all__ = ['Array', 'LegacySwitches', 'MotionControl', 'RolloutOptions', 'generate_motion', 'recorded_noise',
-           'seed_batch', 'use_body', 'window_noise']
+__all__ = ['Array', 'LegacySwitches', 'MotionControl', 'RolloutOptions', 'generate_motion', 'pack_weights',
+           'recorded_noise', 'seed_batch', 'use_body', 'window_noise']
 
 SEED_KEYS = ('trans', 'root_orient', 'pose_body')
 Array = Tensor | np.ndarray
@@ -147,3 +147,15 @@ def recorded_noise(rollout: MotionRollout, batch: Mapping[str, Tensor], noise: A
                         f'{shape}: sequences, windows (or more), steps, frames of a window, channels',
                         f'{noise.shape[1]} windows are enough for {frames} frames.' if frames else '')
     return lambda window: noise[:, window].transpose(0, 1).to(like)
+
+
+def pack_weights(model: nn.Module) -> None:
+    """Turn the matrices of linear layers round in memory, in place: the same numbers, products with few rows faster.
+
+    A window of one sequence has 16 rows, and its products take as long as it takes to read the weights; matrix
+    libraries read them faster when the inputs of all outputs lie side by side. On CPUs only. Training goes on as
+    before, only slower.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and module.weight.device.type == 'cpu':
+            module.weight.data = module.weight.data.t().contiguous().t()

@@ -1,11 +1,12 @@
 """Control of a trained motion denoiser: what is wanted as a vector, and branches that bring it in."""
 
 import copy
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from motionlab.models.layers import fused_layers
 from motionlab.utils import ConfigError
 
 KINDS = ('controlnet1', 'controlnet2', 'finetune')
@@ -81,7 +82,7 @@ class MotionAdapter(nn.Module):
         """Labels (B,), or goals (B, goal_dim) in metres, canonical frame -> u (B, 1, D)."""
         return self.embedding(wanted)[:, None]
 
-    def run(self, layers: nn.ModuleList, x: Tensor, control: Tensor, weight: float | Tensor,
+    def run(self, layers: Sequence[Callable[[Tensor], Tensor]], x: Tensor, control: Tensor, weight: float | Tensor,
             branch: Callable[[], Tensor]) -> Tensor:
         """Tokens through the layers of the base and this branch.
 
@@ -97,7 +98,7 @@ class MotionAdapter(nn.Module):
         """
         own = branch() if self.kind == 'controlnet1' else None
         offset = weight * control                                                          # (B, 1, D)
-        for layer, copied, output in zip(layers, self.layers, self.outputs):
+        for layer, copied, output in zip(layers, fused_layers(self.layers, x), self.outputs):
             own = copied(x + offset if self.kind == 'controlnet2' else own)                # (B, L, D)
             x = layer(x) + weight * output(own)
         return x

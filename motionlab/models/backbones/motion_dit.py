@@ -9,6 +9,7 @@ from motionlab.models.layers import (
     ModulatedTransformerLayer,
     StepEmbedding,
     TransformerLayer,
+    fused_layers,
     modulate,
     sinusoidal_table,
 )
@@ -165,11 +166,12 @@ class MotionDiT(nn.Module):
         leading = [time, seed_embedding] if self.separate_condition_token else [time + seed_embedding]
         tokens = torch.cat([*leading, frames], dim=1)                                      # (B, c + T, h)
         x = tokens + self.positions[:tokens.shape[1]]
+        layers = fused_layers(self.layers, x)
         if control is None:
-            for layer in self.layers:
+            for layer in layers:
                 x = layer(x)
         else:
-            x = self.adapter.run(self.layers, x, control, control_weight,
+            x = self.adapter.run(layers, x, control, control_weight,
                                  lambda: torch.cat([*leading, frames + control + self.positions[:frames.shape[1]]], 1))
         return self.out_fc(x[:, len(leading):])
 
