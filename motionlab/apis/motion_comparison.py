@@ -14,8 +14,8 @@ SETTINGS = ('realism', 'control')
 _TAKEN = ('randomness.seed', 'work_dir', 'model.codec.order')
 # (setting, metric, what it is called); losses are those of the last validation.
 ROWS = (('losses', 'simple', 'val simple (features, MSE) *'), ('losses', 'fk', 'val fk (joints, m^2)'),
-        ('losses', 'velocity', 'val velocity (m^2 per frame^2)'),
-        ('losses', 'acceleration', 'val acceleration (m^2 per frame^4)'), ('losses', 'total', 'val total *'),
+        ('losses', 'velocity', 'val velocity (feature units^2)'),
+        ('losses', 'acceleration', 'val acceleration (feature units^2)'), ('losses', 'total', 'val total *'),
         ('realism', 'skating', 'skating (share)'), ('realism', 'non_collision', 'non-collision (share)'),
         ('realism', 'seam_jerk', 'seam jerk (m/s^3)'), ('realism', 'jerk', 'jerk elsewhere (m/s^3)'),
         ('control', 'velocity_error', 'velocity error under control (m/s)'),

@@ -43,7 +43,7 @@ def test_table_says_what_differs_and_what_may_not_be_compared():
     assert fk['velocity']['mean'] == pytest.approx(0.011) and fk['velocity']['std'] == pytest.approx(0.002 / 2 ** 0.5)
     assert fk['clear'] is True and skating['clear'] is False and skating['recorded'] == 0.01
     assert by_name['val total *']['clear'] is None  # Other terms: larger or smaller means nothing.
-    assert 'acceleration' not in by_name['val velocity (m^2 per frame^2)']
+    assert 'acceleration' not in by_name['val velocity (feature units^2)']
     assert table_cells(fk) == ['val fk (joints, m^2)', '0.011 ± 0.00141', '0.0305 ± 0.000707', '-', 'yes']
     assert by_name['frames per second']['acceleration']['mean'] == 100
     text = to_markdown(rows, runs)
