@@ -9,7 +9,7 @@ once; answers are compared, with the legacy switches that make them equal. After
 far a denoising step is from its floor: the time in which the network's weights are read and written once (copy), and
 that of its multiplications at the speed of a large matrix product.
 
-Seconds are those of the processor by default: other processes disturb them little. Threads are the same on both sides.
+Seconds are those of the processor where there is one thread: other processes disturb them little.
 """
 
 import argparse
@@ -184,8 +184,11 @@ def timed(function: Callable[[], object], clock: Callable[[], float]) -> float:
 
 
 def measure_frames(model: MotionDiffuser, plain: PlainGeneration, batch_size: int, windows: int, repeats: int,
-                   clock: Callable[[], float]) -> dict[str, float]:
-    """Frames per second of plain and ours with one sequence and with ``batch_size``, taking turns; and differences."""
+                   threads: tuple[int, int], clock: Callable[[], float]) -> dict[str, float]:
+    """Frames per second of plain and ours with one sequence and with ``batch_size``, taking turns; and differences.
+
+    ``threads`` are those of one sequence, on both sides, and of many.
+    """
     options = plain.options
     seed, betas = make_seed(batch_size)
     batch = seed_batch(model, seed, betas)
@@ -210,7 +213,9 @@ def measure_frames(model: MotionDiffuser, plain: PlainGeneration, batch_size: in
     plain.meshes = 0
     for _ in track(range(repeats), 'Generating', transient=True):
         for name, way in ways.items():
+            torch.set_num_threads(threads[name == 'batched'])
             seconds[name].append(timed(way, clock))
+    torch.set_num_threads(threads[0])
     found = {f'{name}_fps': wanted * (batch_size if name == 'batched' else 1) / statistics.median(values)
              for name, values in seconds.items()}
     found['speedup'] = statistics.median(a / b for a, b in zip(seconds['plain'], seconds['ours']))
@@ -269,18 +274,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--embed-dim', type=int, default=256)
     parser.add_argument('--ffn-dim', type=int, default=2048)
     parser.add_argument('--threads', type=int, default=1, help='threads of torch (default 1)')
+    parser.add_argument('--batch-threads', type=int, help='threads of many sequences at once (default: --threads)')
     parser.add_argument('--wall', action='store_true', help='wall-clock seconds instead of those of the processor')
     parser.add_argument('--json', metavar='FILE', help='write the figures here')
     args = parser.parse_args(argv)
+    args.batch_threads = args.batch_threads or args.threads
     torch.set_num_threads(args.threads)
-    clock = time.perf_counter if args.wall or args.threads > 1 else time.process_time
+    clock = time.perf_counter if args.wall or max(args.threads, args.batch_threads) > 1 else time.process_time
     network = dict(embed_dim=args.embed_dim, num_layers=args.num_layers, num_heads=8, ffn_dim=args.ffn_dim)
     options = RolloutOptions(num_steps=args.num_steps, snap=args.snap, reproject=args.reproject)
     model = build(args.body, network)
     plain = PlainGeneration(model, args.body, options, network)
     if not args.unpacked:
         pack_weights(model)
-    found = {**measure_frames(model, plain, args.batch_size, args.windows, args.repeats, clock),
+    found = {**measure_frames(model, plain, args.batch_size, args.windows, args.repeats,
+                              (args.threads, args.batch_threads), clock),
              **measure_steps(model, options, args.latencies),
              'floor': measure_floor(model, plain, args.batch_size, 5 * args.repeats, clock)}
     report(found, args)
@@ -292,12 +300,14 @@ def main(argv: list[str] | None = None) -> None:
 
 def report(found: dict, args: argparse.Namespace) -> None:
     """Two tables and the latencies."""
-    table = Table(title=f'Generation, {args.num_steps} steps, {args.threads} thread(s), medians of {args.repeats}')
-    for column in ('formulation', 'sequences', 'frames per second', 'speed'):
+    table = Table(title=f'Generation, {args.num_steps} steps, medians of {args.repeats}')
+    for column in ('formulation', 'sequences', 'threads', 'frames per second', 'speed'):
         table.add_column(column, justify='right')
-    table.add_row(f'plain, {found["meshes_per_window"]:.0f} meshes a window', '1', f'{found["plain_fps"]:.0f}', '1.00x')
-    table.add_row('ours', '1', f'{found["ours_fps"]:.0f}', f'{found["speedup"]:.2f}x')
-    table.add_row('ours', str(args.batch_size), f'{found["batched_fps"]:.0f}', f'{found["batched_speedup"]:.2f}x')
+    table.add_row(f'plain, {found["meshes_per_window"]:.0f} meshes a window', '1', str(args.threads),
+                  f'{found["plain_fps"]:.0f}', '1.00x')
+    table.add_row('ours', '1', str(args.threads), f'{found["ours_fps"]:.0f}', f'{found["speedup"]:.2f}x')
+    table.add_row('ours', str(args.batch_size), str(args.batch_threads), f'{found["batched_fps"]:.0f}',
+                  f'{found["batched_speedup"]:.2f}x')
     print_table(table)
     floor, console = found['floor'], Console()
     console.print(f'Largest difference of positions: {found["largest_difference_m"]:.1e} m')
