@@ -33,3 +33,14 @@ def test_steps():
         assert not calls                                      # all steps were computed by the first call
         embedding.mlp[0].weight = nn.Parameter(embedding.mlp[0].weight * 2)
         torch.testing.assert_close(embedding(steps), embedding.mlp(table(20, 8)[steps]))
+
+
+@torch.no_grad()
+def test_precision_of_one_call_does_not_reach_the_next():
+    embedding, steps = StepEmbedding(20, 8).eval(), torch.arange(20)
+    exact = embedding.mlp(embedding.table)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert embedding(steps).dtype == torch.bfloat16
+    assert torch.equal(embedding(steps), exact)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert embedding(steps).dtype == torch.bfloat16

@@ -28,7 +28,7 @@ class StepEmbedding(nn.Module):
     """Diffusion steps -> vectors: a row of the sinusoidal table through two linear layers with SiLU between them.
 
     Peebles and Xie, "Scalable diffusion models with transformers", ICCV 2023. There are few steps, so in evaluation
-    mode and without gradients all of them are computed once and kept until weights or mode change.
+    mode and without gradients all of them are computed once and kept until weights, mode or precision change.
 
     Args:
         num_steps: Steps there are, S.
@@ -56,6 +56,8 @@ class StepEmbedding(nn.Module):
         weights = [self.table, *self.mlp.parameters()]
         state = tuple((weight.data_ptr(), weight.dtype, weight.device, 0 if weight.is_inference() else weight._version)
                       for weight in weights)
+        kind = self.table.device.type  # What autocast makes of them is of its own precision.
+        state += (torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),)
         if self._kept is None or self._kept[0] != state:
             self._kept = state, self.mlp(self.table)
         return self._kept[1]
