@@ -148,7 +148,11 @@ class MotionDiffuser(BaseTaskModel):
         if keys.ACTION not in batch:
             raise DataError('batch', keys.ACTION, f'only {sorted(batch)}', 'this key too', 'The adapter is trained on '
                             'classes of motion: use a file of tools/dataset_converters/smpl_to_motions.py.')
-        return self.embed_control(batch[keys.ACTION])
+        action, known = batch[keys.ACTION], adapter.embedding.num_embeddings
+        if action.min() < 0 or action.max() >= known:  # On a GPU the embedding would end the process without a name.
+            raise DataError('batch', keys.ACTION, f'classes {action.min().item()} to {action.max().item()}',
+                            f'0 to {known - 1}', 'Set backbone.adapter.num_actions to the number of classes.')
+        return self.embed_control(action)
 
     def _goal(self, batch: dict[str, Tensor], encoded: dict[str, Tensor]) -> Tensor:
         """(B, 2 | 3) what the batch says, or where the pelvis is in the last frame; metres, canonical frame."""

@@ -127,6 +127,8 @@ def test_adapters_alone_are_trained(build):
     with_gradients = {name for name, param in model.named_parameters() if param.grad is not None}
     assert with_gradients == {name for name, _ in model.named_parameters() if name.startswith('backbone.adapter.')}
     assert model.backbone.adapter.outputs[0].weight.grad.abs().sum() > 0  # Where training begins.
+    with pytest.raises(DataError, match=r'action.*classes 0 to 3.*0 to 2.*num_actions'):
+        model.loss({**batch, keys.ACTION: torch.tensor([0, 3, 2, 1])})
     del batch[keys.ACTION]
     with pytest.raises(DataError, match=r'action.*smpl_to_motions'):
         model.loss(batch)
