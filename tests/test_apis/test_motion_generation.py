@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from motionlab.apis import RolloutOptions, generate_motion
-from motionlab.apis.motion_generation import pack_weights
+from motionlab.apis.motion_generation import half_weights, pack_weights
 from motionlab.body import load_body
 from motionlab.utils import ConfigError, DataError
 from tests.motion_oracles import tiny_model, walking_seed, window_noise
@@ -122,3 +122,18 @@ def test_packed_weights_are_the_same_numbers(body):
     assert all(torch.equal(value, kept[key]) for key, value in model.state_dict().items())
     found = _motion(model)
     torch.testing.assert_close(found['joints'], expected['joints'], atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif('fbgemm' not in torch.backends.quantized.supported_engines, reason='x86 CPUs only')
+def test_half_weights_are_nearly_the_same(body):
+    model = tiny_model(body, 1)
+    kept, expected = {key: value.clone() for key, value in model.state_dict().items()}, _motion(model)
+    half = half_weights(model)
+    found = _motion(half)
+    difference = (found['joints'] - expected['joints']).abs().max()
+    assert 0 < difference < 0.02
+    assert half.codec.body is model.codec.body and not isinstance(half.backbone.in_fc, torch.nn.Linear)
+    assert all(torch.equal(value, kept[key]) for key, value in model.state_dict().items())
+    assert torch.equal(_motion(model)['joints'], expected['joints'])
+    with pytest.raises(ConfigError, match='expected float32'):
+        half_weights(tiny_model(body, 1).double())

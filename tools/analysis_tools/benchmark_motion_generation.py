@@ -5,7 +5,8 @@ python tools/analysis_tools/benchmark_motion_generation.py BODY.npz [options]
 Plain: the published network in torch.nn, one sequence at a time, and full meshes of the smplx package wherever the
 original computes them: two for the frame of a seed, one of every frame for the way back into the world, with --snap
 and --reproject those of their joints. Ours: generate_motion with the same weights and noise, one sequence and many at
-once; answers are compared, with the legacy switches that make them equal. Afterwards the stepper's latencies, and how
+once; answers are compared, with the legacy switches that make them equal. Half weights are those of half_weights, which
+read half the bytes and are not quite equal. Afterwards the stepper's latencies, and how
 far a denoising step is from its floor: the time in which the network's weights are read and written once (copy), and
 that of its multiplications at the speed of a large matrix product.
 
@@ -28,7 +29,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from motionlab.apis import LegacySwitches, MotionStepper, RolloutOptions, generate_motion
-from motionlab.apis.motion_generation import pack_weights, seed_batch, use_body
+from motionlab.apis.motion_generation import half_weights, pack_weights, seed_batch, use_body
 from motionlab.body.body_file import read_body_file
 from motionlab.body.canonical_frame import canonical_frame
 from motionlab.body.rotations import rot6d_rows_to_rotmat, rotmat_to_rot6d_rows, rotmat_to_rotvec, rotvec_to_rotmat
@@ -189,7 +190,7 @@ def measure_frames(model: MotionDiffuser, plain: PlainGeneration, batch_size: in
 
     ``threads`` are those of one sequence, on both sides, and of many.
     """
-    options = plain.options
+    options, half = plain.options, half_weights(model)
     seed, betas = make_seed(batch_size)
     batch = seed_batch(model, seed, betas)
     one = {key: value[:1] for key, value in batch.items()}
@@ -198,7 +199,7 @@ def measure_frames(model: MotionDiffuser, plain: PlainGeneration, batch_size: in
     noise = torch.randn(batch_size, *shape, generator=torch.Generator().manual_seed(1))
     wanted = windows * (frames - 1)
 
-    def ours(seed: dict, noise: Tensor, options: RolloutOptions) -> dict[str, Tensor]:
+    def ours(seed: dict, noise: Tensor, options: RolloutOptions, model: MotionDiffuser = model) -> dict[str, Tensor]:
         return generate_motion(model, None, seed, seed['betas'], wanted, noise=noise, options=options)
 
     legacy = replace(options, legacy=LegacySwitches.original())
@@ -208,7 +209,7 @@ def measure_frames(model: MotionDiffuser, plain: PlainGeneration, batch_size: in
     difference = max((expected[key] - found[key][0]).abs().max().item() for key in ('trans', 'joints')
                      for found in (alone, together))
     ways = {'plain': lambda: plain.run(one, windows, noise[0]), 'ours': lambda: ours(one, noise[:1], options),
-            'batched': lambda: ours(batch, noise, options)}
+            'half': lambda: ours(one, noise[:1], options, half), 'batched': lambda: ours(batch, noise, options)}
     seconds = {name: [] for name in ways}
     plain.meshes = 0
     for _ in track(range(repeats), 'Generating', transient=True):
@@ -219,9 +220,12 @@ def measure_frames(model: MotionDiffuser, plain: PlainGeneration, batch_size: in
     found = {f'{name}_fps': wanted * (batch_size if name == 'batched' else 1) / statistics.median(values)
              for name, values in seconds.items()}
     found['speedup'] = statistics.median(a / b for a, b in zip(seconds['plain'], seconds['ours']))
+    found['half_speedup'] = statistics.median(a / b for a, b in zip(seconds['plain'], seconds['half']))
     found['batched_speedup'] = statistics.median(batch_size * a / b
                                                  for a, b in zip(seconds['plain'], seconds['batched']))
-    return {**found, 'meshes_per_window': plain.meshes / repeats / windows, 'largest_difference_m': difference}
+    halved = (ours(one, noise[:1], legacy, half)['joints'][0] - expected['joints']).abs().max().item()
+    return {**found, 'meshes_per_window': plain.meshes / repeats / windows, 'largest_difference_m': difference,
+            'half_difference_m': halved}
 
 
 def measure_steps(model: MotionDiffuser, options: RolloutOptions, count: int) -> dict[str, float]:
@@ -238,7 +242,7 @@ def measure_steps(model: MotionDiffuser, options: RolloutOptions, count: int) ->
 def measure_floor(model: MotionDiffuser, plain: PlainGeneration, batch_size: int, repeats: int,
                   clock: Callable[[], float]) -> dict[str, float]:
     """Seconds of one denoising step, ours as it is and with packed weights, and of what it cannot do without."""
-    net = model.backbone
+    net, half = model.backbone, half_weights(model).backbone
     count = sum(value.numel() for value in net.parameters())
     source, target = torch.ones(count), torch.empty(count)
     square = torch.randn(1024, 1024)
@@ -249,6 +253,7 @@ def measure_floor(model: MotionDiffuser, plain: PlainGeneration, batch_size: int
         t, seed = torch.full((size,), 5), torch.randn(size, 1, net.embed_dim)
         ways[f'plain_{size}_s'] = lambda x=x, t=t, seed=seed: plain.denoiser(x, t, seed)
         ways[f'ours_{size}_s'] = lambda x=x, t=t, seed=seed: net(x, t, seed)
+        ways[f'half_{size}_s'] = lambda x=x, t=t, seed=seed: half(x, t, seed)
         found[f'products_{size}'] = 2 * count * size * (x.shape[1] + 1)
     with torch.no_grad():
         seconds = {name: [timed(way, clock) for _ in range(repeats)] for name, way in ways.items()}
@@ -289,7 +294,8 @@ def main(argv: list[str] | None = None) -> None:
         pack_weights(model)
     found = {**measure_frames(model, plain, args.batch_size, args.windows, args.repeats,
                               (args.threads, args.batch_threads), clock),
-             **measure_steps(model, options, args.latencies),
+             'latency': measure_steps(model, options, args.latencies),
+             'half_latency': measure_steps(half_weights(model), options, args.latencies),
              'floor': measure_floor(model, plain, args.batch_size, 5 * args.repeats, clock)}
     report(found, args)
     if args.json:
@@ -306,21 +312,25 @@ def report(found: dict, args: argparse.Namespace) -> None:
     table.add_row(f'plain, {found["meshes_per_window"]:.0f} meshes a window', '1', str(args.threads),
                   f'{found["plain_fps"]:.0f}', '1.00x')
     table.add_row('ours', '1', str(args.threads), f'{found["ours_fps"]:.0f}', f'{found["speedup"]:.2f}x')
+    table.add_row('ours, half weights', '1', str(args.threads), f'{found["half_fps"]:.0f}',
+                  f'{found["half_speedup"]:.2f}x')
     table.add_row('ours', str(args.batch_size), str(args.batch_threads), f'{found["batched_fps"]:.0f}',
                   f'{found["batched_speedup"]:.2f}x')
     print_table(table)
     floor, console = found['floor'], Console()
-    console.print(f'Largest difference of positions: {found["largest_difference_m"]:.1e} m')
-    console.print(f'Stepper: {found["frames"]} frames ({1e3 * found["duration_s"]:.0f} ms of motion) in '
-                  f'{1e3 * found["p50_s"]:.0f} ms (p50), {1e3 * found["p99_s"]:.0f} ms (p99), wall clock')
+    console.print(f'Largest difference of positions: {found["largest_difference_m"]:.1e} m, of half weights '
+                  f'{found["half_difference_m"]:.1e} m after {args.windows} windows')
+    for name, latency in (('Stepper', found['latency']), ('Stepper, half weights', found['half_latency'])):
+        console.print(f'{name}: {latency["frames"]} frames ({1e3 * latency["duration_s"]:.0f} ms of motion) in '
+                      f'{1e3 * latency["p50_s"]:.0f} ms (p50), {1e3 * latency["p99_s"]:.0f} ms (p99), wall clock')
     table = Table(title=f'One denoising step, ms, fastest of {5 * args.repeats}; {floor["weights_mb"]:.0f} MB of '
                   f'weights')
-    for column in ('sequences', 'plain', 'ours', 'weights copied', 'products', 'ours / larger floor'):
+    for column in ('sequences', 'plain', 'ours', 'half weights', 'weights copied', 'products', 'ours / larger floor'):
         table.add_column(column, justify='right')
     for size in (1, args.batch_size):
         least = max(floor['copy_s'], floor[f'products_{size}_s'])
         table.add_row(str(size), *(f'{1e3 * floor[name]:.1f}' for name in (
-            f'plain_{size}_s', f'ours_{size}_s', 'copy_s', f'products_{size}_s')),
+            f'plain_{size}_s', f'ours_{size}_s', f'half_{size}_s', 'copy_s', f'products_{size}_s')),
             f'{floor[f"ours_{size}_s"] / least:.2f}')
     print_table(table)
     console.print(f'Products at {floor["gflops"]:.0f} GFLOP/s, the speed of a 1024 x 1024 product.')

@@ -34,6 +34,6 @@ def _in_place(layer: TransformerLayer, x: Tensor) -> Tensor:
     return _linear(layer.fc2, hidden).add_(x).view(shape)
 
 
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """(N, D) -> (N, H), without the detours of a module call."""
-    return torch.addmm(layer.bias, x, layer.weight.t())
+def _linear(layer: nn.Module, x: Tensor) -> Tensor:
+    """(N, D) -> (N, H), without the detours of a module call where the layer is an ordinary one."""
+    return torch.addmm(layer.bias, x, layer.weight.t()) if type(layer) is nn.Linear else layer(x)
