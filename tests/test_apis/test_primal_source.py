@@ -111,6 +111,7 @@ def test_channels_tell_the_family(tmp_path, channels, hints, found):
     (dict(), 'in context, one condition token, 2 layers of width 16 with 4 heads, silu'),
     (dict(separate=True, act='gelu'), 'in context, two condition tokens, 2 layers of width 16 with 4 heads, gelu'),
     (dict(adaln=True), 'adaLN, 2 layers of width 16 with 4 heads, silu'),
+    (dict(adaln=True, channels=333), '333 channels: acceleration'),
     (dict(num_layers=3, width=32, steps=20), 'in context, one condition token, 3 layers of width 32'),
     (dict(control='action'), 'controlled by action (controlnet2)'),
     (dict(control='goal2'), 'controlled by goal (controlnet2)'),
@@ -126,6 +127,7 @@ def test_names_and_shapes_tell_the_network(tmp_path, options, told):
     with logged() as lines:
         conversion = convert('primal', _file(tmp_path, plain), **_HEADS, **hints, ema=False)
     assert any(told in line for line in lines)
+    assert not any("give activation='relu'" in line for line in lines)  # AdaLN has SiLU everywhere.
     assert not conversion.missing and not conversion.unknown
     tables = {'denoiser.time_embedding.pe', 'denoiser.pos_embedding.pe'}
     assert set(conversion.matched) == set(plain.state_dict()) - tables and tables <= set(conversion.dropped)

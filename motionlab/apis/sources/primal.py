@@ -208,7 +208,7 @@ def _report(layout: MotionLayout, others: list[MotionLayout], backbone: dict) ->
     _log(f'PRIMAL, {"; ".join(filter(None, parts))}')
     if others:
         _log(f'{layout.num_channels} channels may also be {"; ".join(map(_describe, others))}')
-    if layout.order == 2 and backbone['activation'] != 'relu':
+    if layout.order == 2 and backbone['activation'] != 'relu' and backbone['conditioning'] == 'in_context':
         _log("the acceleration fork builds relu whatever its config says: give activation='relu' for its files")
 
 
