@@ -53,6 +53,7 @@ def test_published_recipe(name):
     cfg = load_config(CONFIGS / name)
     assert dict(cfg.optim_wrapper) == dict(
         type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.01))
+    assert cfg.env_cfg.allow_tf32 and cfg.env_cfg.mp_cfg.mp_start_method == 'fork'
     assert cfg.param_scheduler == [] and cfg.train_dataloader.dataset.shape_noise == 1.0
     assert dict(cfg.custom_hooks[0]) == dict(type='EMAHook', decay=0.999, begin_ratio=0.05)
     assert (cfg.train_cfg.val_interval, cfg.default_hooks.checkpoint.interval) == (100, 100)

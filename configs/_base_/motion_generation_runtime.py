@@ -3,6 +3,8 @@
 # generated at every validation.
 _base_ = ['./default_runtime.py']
 
+# On a GPU, products of the network in TF32, as published; those of the codec never are.
+env_cfg = dict(allow_tf32=True)
 default_hooks = dict(
     body=dict(type='BodyHook'),
     samples=dict(type='MotionSamplesHook'),

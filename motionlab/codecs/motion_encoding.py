@@ -31,11 +31,16 @@ from motionlab.utils import ConfigError, DataError
 
 
 def _full_precision(method: Callable) -> Callable:
-    """The method without autocast: half-precision products would turn bodies by degrees."""
+    """The method without autocast and TF32: coarse products would turn bodies by degrees and drown accelerations."""
     @wraps(method)
     def run(self: 'MotionEncoding', *args, **options):
-        with torch.autocast(self.heights.device.type, enabled=False):
-            return method(self, *args, **options)
+        products = torch.backends.cuda.matmul
+        allowed, products.allow_tf32 = products.allow_tf32, False
+        try:
+            with torch.autocast(self.heights.device.type, enabled=False):
+                return method(self, *args, **options)
+        finally:
+            products.allow_tf32 = allowed
     return run
 
 

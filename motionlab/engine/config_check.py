@@ -150,7 +150,7 @@ def _schema_without_type(path: tuple[str, ...], node: Mapping[str, Any]) -> set[
         return set(DEFAULT_HOOKS) | own
     return {
         'auto_scale_lr': {'base_batch_size', 'enable'},
-        'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+        'env_cfg': {'cudnn_benchmark', 'allow_tf32', 'mp_cfg', 'dist_cfg', 'resource_limit'},
         'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
         'env_cfg.dist_cfg': {'backend', 'timeout', 'port'},
         'custom_imports': {'imports', 'allow_failed_imports'},

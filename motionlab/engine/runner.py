@@ -86,9 +86,13 @@ class MotionRunner(Runner):
     # ---- environment ------------------------------------------------------------------------------------------
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Start the process group first, with a backend that fits the device, then MMEngine's own set-up."""
+        """Start the process group first, with a backend that fits the device, then MMEngine's own set-up.
+
+        ``allow_tf32`` (default False): float32 matrix products of the process run in TF32 on CUDA devices that can.
+        """
         setup_distributed(self.launcher, env_cfg.get('dist_cfg', {}))
         super().setup_env(env_cfg)
+        torch.backends.cuda.matmul.allow_tf32 = env_cfg.get('allow_tf32', False)
         # Logger, message hub and visualizer are process-wide by name, and the name ends in this time stamp.
         second, count = self._timestamp, 1
         while self._timestamp in self._timestamps:

@@ -187,6 +187,22 @@ def test_single_precision_and_batches_of_one(body, small_body_file):
     torch.testing.assert_close(alone, wanted)
 
 
+def test_tf32_does_not_reach_the_codec(body):
+    codec, seen, products = MotionEncoding(body=body), [], torch.backends.cuda.matmul
+    rest_joints = codec.rest_joints
+    codec.rest_joints = lambda betas: seen.append(products.allow_tf32) or rest_joints(betas)
+    try:
+        products.allow_tf32 = True
+        codec.encode(motion_batch())
+        with pytest.raises(DataError):
+            codec.encode({})
+        assert seen and not any(seen) and products.allow_tf32
+    finally:
+        products.allow_tf32 = False
+    codec.encode(motion_batch())
+    assert not products.allow_tf32
+
+
 def test_autocast_does_not_reach_the_codec(small_body_file):
     codec, batch = MotionEncoding(body=load_body(small_body_file)), motion_batch()
 

@@ -255,3 +255,16 @@ def test_deterministic_mode_configures_cublas(tmp_path, monkeypatch):
         assert os.environ['CUBLAS_WORKSPACE_CONFIG'] == ':4096:8'
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_tf32_is_for_runs_that_ask_for_it(tmp_path):
+    products, cfg = torch.backends.cuda.matmul, config(tmp_path, epochs=1)
+    cfg.env_cfg = dict(cfg.get('env_cfg', {}), allow_tf32=True)
+    try:
+        MotionRunner.from_cfg(cfg)
+        assert products.allow_tf32
+        del cfg.env_cfg['allow_tf32']
+        MotionRunner.from_cfg(cfg)
+        assert not products.allow_tf32
+    finally:
+        products.allow_tf32 = False
