@@ -167,5 +167,5 @@ def _check_options(seq_len: int, order: int, windows: str, window_stride: int | 
         raise ConfigError(f'MotionWindowDataset.window_stride={window_stride}: expected at least 1.')
     if windows == 'all' and time_reversal:
         raise ConfigError("MotionWindowDataset.time_reversal has no effect on windows='all'.")
-    if not shape_noise >= 0:
+    if not 0 <= shape_noise < np.inf:
         raise ConfigError(f'MotionWindowDataset.shape_noise={shape_noise!r}: expected a standard deviation, 0 or more.')

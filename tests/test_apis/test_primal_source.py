@@ -181,6 +181,7 @@ def test_hints_that_do_not_fit_are_named(tmp_path, plain):
             (dict(order=2), CheckpointError, r"order=2 is acceleration .*axis_angle.* or .*'6d'.*give rotation"),
             (dict(order=3), CheckpointError, r'order=3.*expected one of 267: velocity'),
             (dict(order=1, rotation='axis_angle'), CheckpointError, "rotation='axis_angle'; expected one of"),
+            (dict(adapter='lora'), CheckpointError, r"adapter='lora'.*controlnet1.*controlnet2"),
             (dict(activation='tanh'), ConfigError, "activation='tanh'"),
             (dict(num_heads=3), ConfigError, 'num_heads.*3'),
             (dict(averaged=True), ConfigError, r'takes no hint averaged.*ema: bool = True')):

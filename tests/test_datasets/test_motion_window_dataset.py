@@ -160,7 +160,8 @@ def test_base_configs_hand_out_batches(name, tmp_path):
     (dict(order=3), 'order=3'), (dict(seq_len=2), 'order=1 needs at least 3 frames'),
     (dict(seq_len=4, order=2), 'order=2 needs at least 5 frames'), (dict(windows='some'), "windows='some'"),
     (dict(window_stride=4), 'no effect'), (dict(windows='all', window_stride=0), 'window_stride=0'),
-    (dict(windows='all', time_reversal=True), 'time_reversal'), (dict(shape_noise=-1.0), 'shape_noise')])
+    (dict(windows='all', time_reversal=True), 'time_reversal'), (dict(shape_noise=-1.0), 'shape_noise'),
+    (dict(shape_noise=float('inf')), 'shape_noise')])
 def test_wrong_options(options, message, folder):
     with pytest.raises(ConfigError, match=message):
         MotionWindowDataset('train.npz', folder, **options)

@@ -11,6 +11,7 @@ from motionlab.codecs.motion_layout import MotionLayout
 from motionlab.models.layers import sinusoidal_table
 from motionlab.utils import CheckpointError
 
+BRANCHES = ('controlnet1', 'controlnet2')
 RAW, AVERAGED = 'state_dict', 'ema_state_dict'
 TABLES = ('denoiser.time_embedding.pe', 'denoiser.pos_embedding.pe')
 
@@ -90,6 +91,8 @@ def convert(weights: dict[str, Tensor], *, num_heads: int = 8, activation: str =
     Raises:
         CheckpointError: the weights are of something else, or not finite.
     """
+    if adapter not in BRANCHES:
+        raise CheckpointError(f'found adapter={adapter!r}, expected one of {BRANCHES}.')
     width, channels = _matrix(weights, 'denoiser.in_fc.weight').shape
     layout, others = _layout(channels, order, rotation)
     in_context = any(key.startswith('denoiser.tf_encoder.layers.') for key in weights)
