@@ -157,6 +157,30 @@ def init_model(config: 'str | Path | dict | Config', checkpoint: str | Path | No
     return model.to(device).eval()
 
 
+def model_for(caller: str, model: 'str | Path | dict | Config | nn.Module', checkpoint: str | Path | None,
+              device: str | torch.device | None) -> nn.Module:
+    """What an inferencer is given: a model as it is, or a config with its checkpoint.
+
+    Args:
+        caller: Named in errors.
+        model: A loaded model, or a config as of :func:`init_model`.
+        checkpoint: Of a config; None for a model.
+        device: Where to put it; None for where the model is (the CPU for a config).
+
+    Raises:
+        ConfigError: a config without checkpoint, or a model with one.
+        CheckpointError: as of :func:`init_model`.
+    """
+    is_model = isinstance(model, nn.Module)
+    if is_model == (checkpoint is not None):
+        raise ConfigError(f'{caller}: found a loaded model and a checkpoint beside it, expected one of the two.'
+                          if is_model else
+                          f'{caller}: found a config without checkpoint: its weights would be random.')
+    if not is_model:
+        return init_model(model, checkpoint, device or 'cpu')
+    return model if device is None else model.to(device)
+
+
 def build_model(config: dict) -> nn.Module:
     """The model of a model config with fresh weights, in evaluation mode."""
     from motionlab.registry import MODELS  # The registries import MMEngine, which takes its time.

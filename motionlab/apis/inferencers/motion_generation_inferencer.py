@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from motionlab.apis.motion_files import SUFFIXES, BodyMotion, cut_motion, read_motion
 from motionlab.apis.motion_generation import generate_motion, use_body
-from motionlab.apis.pretrained import init_model
+from motionlab.apis.pretrained import model_for
 from motionlab.body import BodyModel
 from motionlab.codecs import motion_batch as keys
 from motionlab.codecs.motion_blending import lift_to_ground
@@ -107,17 +107,10 @@ class MotionGenerationInferencer:
 
     def __init__(self, model: 'str | Path | dict | Config | nn.Module', checkpoint: str | Path | None = None,
                  body: BodyModel | str | Path | dict | None = None, device: str | torch.device | None = None):
-        is_model = isinstance(model, nn.Module)
-        if is_model == (checkpoint is not None):
-            raise ConfigError('MotionGenerationInferencer: found a loaded model and a checkpoint beside it, expected '
-                              'one of the two.' if is_model else 'MotionGenerationInferencer: found a config without '
-                              'checkpoint: its weights would be random.')
-        self.model = model if is_model else init_model(model, checkpoint, device or 'cpu')
+        self.model = model_for(type(self).__name__, model, checkpoint, device)
         if not isinstance(self.model, MotionDiffuser):
             raise ConfigError(f'MotionGenerationInferencer: found a {type(self.model).__name__}, expected a '
                               'MotionDiffuser.')
-        if device is not None:
-            self.model.to(device)
         use_body(self.model, body)
 
     @property

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from motionlab.apis.inferencers.keypoint_clip import ArrayLike, KeypointClip, read_keypoint_clip
 from motionlab.apis.inferencers.lifted_clip import LiftedClip
-from motionlab.apis.pretrained import init_model
+from motionlab.apis.pretrained import model_for
 from motionlab.body.cameras import Camera, camera_to_world, undistort
 from motionlab.body.skeletons import H36M_17
 from motionlab.codecs import lifting_batch as keys
@@ -51,16 +51,9 @@ class PoseLiftingInferencer:
 
     def __init__(self, model: 'str | Path | dict | Config | nn.Module', checkpoint: str | Path | None = None,
                  device: str | torch.device | None = None, chunk_frames: int = 2048):
-        is_model = isinstance(model, nn.Module)
-        if is_model == (checkpoint is not None):
-            raise ConfigError('PoseLiftingInferencer: found a loaded model and a checkpoint beside it, expected one of '
-                              'the two.' if is_model else 'PoseLiftingInferencer: found a config without checkpoint: '
-                              'its weights would be random.')
         if chunk_frames < 1:
             raise ConfigError(f'PoseLiftingInferencer: found chunk_frames={chunk_frames}, expected at least 1.')
-        self.model = check_lifter(model if is_model else init_model(model, checkpoint, device or 'cpu'))
-        if device is not None:
-            self.model.to(device)
+        self.model = check_lifter(model_for(type(self).__name__, model, checkpoint, device))
         self.chunk_frames = chunk_frames
 
     def __call__(self, inputs: str | Path | ArrayLike, keypoint_format: str,

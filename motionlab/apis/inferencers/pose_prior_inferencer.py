@@ -14,7 +14,7 @@ from motionlab.apis.body_ik import LBFGS, Adam, BodyFit, aligned_start, fit_body
 from motionlab.apis.body_ik_objective import DATA_LOSSES, Keypoints
 from motionlab.apis.body_ik_solver import DEFAULT_STAGES
 from motionlab.apis.inferencers.body_poses import BodyPoses, FitTargets, PoseInput, read_poses, read_targets
-from motionlab.apis.pretrained import init_model
+from motionlab.apis.pretrained import model_for
 from motionlab.body import BodyModel, load_body
 from motionlab.body.rotations import geodesic_angle, rotvec_to_rotmat
 from motionlab.models import PosePrior
@@ -47,18 +47,11 @@ class PosePriorInferencer:
     def __init__(self, model: 'str | Path | dict | Config | nn.Module', checkpoint: str | Path | None = None,
                  body: BodyModel | str | Path | None = None, device: str | torch.device | None = None,
                  batch_size: int = 64):
-        is_model = isinstance(model, nn.Module)
-        if is_model == (checkpoint is not None):
-            raise ConfigError('PosePriorInferencer: found a loaded model and a checkpoint beside it, expected one of '
-                              'the two.' if is_model else 'PosePriorInferencer: found a config without checkpoint: its '
-                              'weights would be random.')
         if batch_size < 1:
             raise ConfigError(f'PosePriorInferencer: found batch_size={batch_size}, expected at least 1.')
-        self.model = model if is_model else init_model(model, checkpoint, device or 'cpu')
+        self.model = model_for(type(self).__name__, model, checkpoint, device)
         if not isinstance(self.model, PosePrior):
             raise ConfigError(f'PosePriorInferencer: found a {type(self.model).__name__}, expected a PosePrior.')
-        if device is not None:
-            self.model.to(device)
         self.body = load_body(body) if isinstance(body, (str, Path)) else body
         if self.body is not None:
             self.body.to(next(self.model.parameters()).device)
