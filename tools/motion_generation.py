@@ -25,7 +25,7 @@ from motionlab.apis.inferencers.motion_generation_inferencer import FORMATS, Gen
 from motionlab.apis.motion_evaluation import PROTOCOL, SETTINGS, SHAPES, GenerationReport, evaluate_generation
 from motionlab.datasets.motion_store import open_motion_store
 from motionlab.engine.checkpoint import BEST_MODEL, find_latest_checkpoint, write_atomically
-from motionlab.engine.cli import add_cfg_options, print_table, run_tool
+from motionlab.engine.cli import add_cfg_options, check_model_options, print_table, run_tool
 from motionlab.engine.config import load_config
 from motionlab.evaluation.functional.motion import NOT_AVAILABLE
 from motionlab.models.heads.noise_schedule import SPACINGS
@@ -90,11 +90,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def make_inferencer(args: argparse.Namespace) -> MotionGenerationInferencer:
     """The model and the body that the options name."""
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError('--device cuda: found no GPU that torch can use, expected --device cpu.')
-    if (args.primal is None) == (args.checkpoint is None):
-        raise ConfigError('found ' + ('neither' if args.primal is None else 'both') + ' CONFIG CHECKPOINT '
-                          + ('nor' if args.primal is None else 'and') + ' --primal PATH, expected one of the two.')
+    check_model_options(args, 'primal')
     model = (load_pretrained('primal', args.primal) if args.primal else
              init_model(load_config(args.config, args.cfg_options), find_weights(Path(args.checkpoint))))
     return MotionGenerationInferencer(model, body=args.body, device=args.device)

@@ -24,7 +24,7 @@ from motionlab.apis.body_ik_solver import DEFAULT_STAGES
 from motionlab.apis.inferencers.body_poses import BodyPoses
 from motionlab.apis.inferencers.pose_prior_inferencer import STARTS
 from motionlab.body import BodyModel, load_body
-from motionlab.engine.cli import print_table, run_tool
+from motionlab.engine.cli import check_model_options, print_table, run_tool
 from motionlab.models import PosePrior
 from motionlab.registry import BODY_MODELS
 from motionlab.utils import ConfigError
@@ -88,11 +88,7 @@ def _stage(text: str) -> dict[str, float]:
 
 def make_inferencer(args: argparse.Namespace) -> PosePriorInferencer:
     """The prior and the body that the options name."""
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError('--device cuda: found no GPU that torch can use, expected --device cpu.')
-    if (args.vposer is None) == (args.checkpoint is None):
-        raise ConfigError('found ' + ('neither' if args.vposer is None else 'both') + ' CONFIG CHECKPOINT '
-                          + ('nor' if args.vposer is None else 'and') + ' --vposer PATH, expected one of the two.')
+    check_model_options(args, 'vposer')
     model = load_pretrained('vposer', args.vposer) if args.vposer else init_model(args.config, args.checkpoint)
     return PosePriorInferencer(model, body=find_body(args, model), device=args.device,
                                batch_size=getattr(args, 'batch_size', 64))

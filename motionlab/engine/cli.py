@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
+import torch
 from mmengine import Config
 from rich.console import Console
 from rich.table import Table
@@ -51,6 +52,24 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     pictures.add_argument('--show', action='store_true', help='show pictures in a window')
     pictures.add_argument('--interval', type=int, default=1, help='draw every so many batches (default 1)')
     pictures.add_argument('--wait-time', type=float, default=2, help='seconds a window stays open (default 2)')
+
+
+def check_model_options(args: argparse.Namespace, published: str) -> None:
+    """Check that a command is told one model, on a device that is there.
+
+    Args:
+        args: With ``checkpoint``, ``device`` and ``published``, None where they are not given.
+        published: Option that names published weights in the place of CONFIG CHECKPOINT, e.g. ``vposer``.
+
+    Raises:
+        ConfigError: no model or two, or no GPU where one is asked for.
+    """
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError('--device cuda: found no GPU that torch can use, expected --device cpu.')
+    path = getattr(args, published)
+    if (path is None) == (args.checkpoint is None):
+        raise ConfigError('found ' + ('neither' if path is None else 'both') + ' CONFIG CHECKPOINT '
+                          + ('nor' if path is None else 'and') + f' --{published} PATH, expected one of the two.')
 
 
 def apply_run_options(cfg: Config, args: argparse.Namespace) -> None:
