@@ -1,10 +1,12 @@
 """Motions of a body as files: AMASS-style ``.npz`` out and in, ``.bvh`` out, ``.smpl`` in."""
 
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 from motionlab.body import BodyModel, forward_kinematics, rotmat_to_rotvec, rotvec_to_rotmat, y_up_to_z_up
@@ -14,7 +16,7 @@ from motionlab.datasets.action_motions import read_smpl_file
 from motionlab.datasets.amass.archive import MotionArchive
 from motionlab.datasets.amass.export import amass_arrays
 from motionlab.datasets.amass.motions import MotionSelection, RestPelvis, fixed_betas, motion_at_fps
-from motionlab.datasets.amass.schema import read_header
+from motionlab.datasets.amass.schema import read_header, read_text
 from motionlab.datasets.mocap.bvh_writing import bvh_text
 from motionlab.engine.checkpoint import write_atomically
 from motionlab.utils import ConfigError, DataError
@@ -111,6 +113,8 @@ class BodyMotion:
 def read_motion(path: str | Path, body: BodyModel, fps: float = 30.0, source_up_axis: str = 'z') -> BodyMotion:
     """A motion file at a frame rate, Y up: AMASS ``.npz`` of either schema, ours, or ``.smpl``.
 
+    What preparation would count as a notice is logged, and shapes of another body are warned about.
+
     Args:
         path: The file.
         body: Of the motion, of the file's family; shapes are padded or cut to 16, as motion stores have them.
@@ -132,6 +136,11 @@ def read_motion(path: str | Path, body: BodyModel, fps: float = 30.0, source_up_
                                     source_up_axis=source_up_axis)
         with MotionArchive(path) as archive:
             selected = selection.select(archive, read_header(archive), path.name, None)
+            version = read_text(archive, 'surface_model_version')
+        for notice in selected.notices:
+            print_log(f'{path}: {notice}', 'current', logging.INFO)
+        space = {'gender': selected.facts['gender'], **({'version': version} if version else {})}
+        body.description.warn_if_other_shape_space(space, f'betas of {path.name}')
         root, pose, trans = (torch.from_numpy(selected.rows[key]) for key in ('root_orient', 'pose_body', 'trans'))
         betas = selected.facts['betas']
     betas = torch.from_numpy(np.asarray(betas, np.float32))[:body.num_betas]

@@ -67,8 +67,8 @@ class BodyDescription:
         return {'family': self.family, 'gender': self.gender, 'version': self.version}
 
     def warn_if_other_shape_space(self, saved: dict[str, str], what: str = 'betas') -> bool:
-        """Log a warning when ``saved`` (a :attr:`shape_space`) is not this body's; tells whether it differs."""
-        differs = saved != self.shape_space
+        """Log a warning when ``saved`` is not this body's :attr:`shape_space`, in what it tells; say whether it is."""
+        differs = any(self.shape_space[name] != value for name, value in saved.items())
         if differs:
             print_log(f'{what} belong to body {saved}, but this body is {self.shape_space} ({self.file_name}): shape '
                       'coefficients are not interchangeable between families, genders or versions.', 'current',

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from motionlab.datasets.motion_store import open_motion_store
 from motionlab.utils import ConfigError, DataError
 from tests.amass_tree import write_motion
 from tests.motion_batches import motion_batch
+from tests.test_apis.vposer_files import logged
 
 
 @pytest.fixture(scope='module')
@@ -84,6 +87,19 @@ def test_smpl_files_are_read(motion, body, tmp_path):
     found = read_motion(tmp_path / 'walk_1.smpl', body)
     np.testing.assert_allclose(found.pose_body, motion.pose_body, atol=2e-6)
     assert found.betas.shape == (16,) and not found.betas[10:].any()
+
+
+def test_shapes_of_another_body_are_warned_about(motion, body, tmp_path):
+    own = motion.save(tmp_path / 'own.npz')
+    other = write_motion(tmp_path / 'walk_stageii.npz', 40, gender='female', fps=30.0)
+    with logged() as lines:
+        read_motion(own, body)
+    assert not any('belong to body' in line for line in lines)
+    older = replace(motion, body={**motion.body, 'version': 'v1.0'}).save(tmp_path / 'older.npz')
+    for path, told in ((other, "'gender': 'female'"), (older, "'version': 'v1.0'")):
+        with logged() as lines:
+            read_motion(path, body)
+        assert any(f'betas of {path.name} belong to body' in line and told in line for line in lines)
 
 
 def test_cutting_and_refusals(motion, body, tmp_path):
