@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from motionlab.utils import CheckpointError, ConfigError
+from motionlab.utils import CheckpointError, need_package
 
 _FOLDER = ('Expected is a folder with config.json, preprocessor_config.json and model.safetensors, e.g. a local copy '
            'of Depth-Anything-V2-Metric-Indoor-Large-hf; nothing is downloaded.')
@@ -72,21 +72,18 @@ class DepthEstimator:
 
 
 def _load(path: Path) -> tuple[torch.nn.Module, object]:
-    try:
-        from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation
-    except ImportError as error:
-        raise ConfigError("Monocular depth needs the package transformers: pip install 'motionlab[depth]'.") from error
+    transformers = need_package('transformers', 'depth')
     if not (path / 'config.json').is_file():
         raise CheckpointError(f'{path}: no config.json here. {_FOLDER}')
-    config = _read(AutoConfig, path)
+    config = _read(transformers.AutoConfig, path)
     kind = getattr(config, 'depth_estimation_type', None)
     if kind != 'metric':
         raise CheckpointError(
             f"{path}: config.json: depth_estimation_type: found {kind!r} in a {config.model_type} model, expected "
             "'metric': depth must come in metres, and relative (inverse) depth cannot be turned into metres.")
-    model, report = _read(AutoModelForDepthEstimation, path, config=config, use_safetensors=True,
-                          output_loading_info=True)
-    processor = _read(AutoImageProcessor, path)
+    model, report = _read(transformers.AutoModelForDepthEstimation, path, config=config,
+                          use_safetensors=True, output_loading_info=True)
+    processor = _read(transformers.AutoImageProcessor, path)
     absent = sorted(report['missing_keys']) + sorted(str(key) for key in report['mismatched_keys'])
     if absent:  # They would be random numbers.
         raise CheckpointError(f'{path}: {len(absent)} weights of the model are missing or of another shape, first '

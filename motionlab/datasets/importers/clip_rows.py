@@ -1,9 +1,7 @@
 """One view of a published recording, and the rows of our annotation that it becomes."""
 
-import importlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -11,7 +9,7 @@ import torch
 from motionlab.body.cameras import Camera, project
 from motionlab.body.skeletons import H36M_17
 from motionlab.datasets.detections import Detections, in_h36m_order
-from motionlab.utils import ConfigError, DataError
+from motionlab.utils import DataError
 
 _NEAR_M = 0.1       # Points nearer than this to the camera plane have no image.
 _FAR_PX = 1e5       # Nor does a pixel position beyond this mean anything; it must stay finite.
@@ -134,14 +132,6 @@ def project_points(points_m: np.ndarray, camera: Camera) -> np.ndarray:
     points = torch.from_numpy(np.array(points_m, dtype=np.float64))
     points[..., 2].clamp_(min=_NEAR_M)
     return np.clip(project(points, camera).numpy(), -_FAR_PX, _FAR_PX)
-
-
-def optional_module(name: str) -> ModuleType:
-    """Import what only some converters need; ConfigError tells how to get it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigError(f'{name} is not installed ({error}): pip install "motionlab[converters]"') from None
 
 
 def _check(view: ClipView) -> None:

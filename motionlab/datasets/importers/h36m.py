@@ -8,10 +8,10 @@ import numpy as np
 
 from motionlab.body.cameras import Camera
 from motionlab.body.skeletons import to_h36m
-from motionlab.datasets.importers.clip_rows import ClipView, optional_module
+from motionlab.datasets.importers.clip_rows import ClipView
 from motionlab.datasets.importers.conversion import ImportClip
 from motionlab.datasets.importers.h36m_cameras import H36M_CAMERAS, find_camera, load_h36m_cameras
-from motionlab.utils import DataError
+from motionlab.utils import DataError, need_package
 
 H36M_TRAIN = ['S1', 'S5', 'S6', 'S7', 'S8']
 H36M_TEST = ['S9', 'S11']
@@ -67,7 +67,7 @@ def canonical_take(take: str) -> str:
 
 def read_cdf(path: Path, columns: int) -> np.ndarray:
     """(T, 32, columns) of the variable ``Pose`` of a CDF file, in its own units."""
-    cdflib = optional_module('cdflib')
+    cdflib = need_package('cdflib', 'converters')
     if not path.is_file():
         raise DataError(path, 'file', 'nothing at this path', 'a CDF file beside its 2D or 3D counterpart')
     try:

@@ -13,9 +13,9 @@ from scipy.io.matlab import MatReadError
 
 from motionlab.body.cameras import Camera, fit_pinhole, invert_extrinsics
 from motionlab.body.skeletons import to_h36m
-from motionlab.datasets.importers.clip_rows import ClipView, make_camera, optional_module
+from motionlab.datasets.importers.clip_rows import ClipView, make_camera
 from motionlab.datasets.importers.conversion import ImportClip, read_once
-from motionlab.utils import DataError
+from motionlab.utils import DataError, need_package
 
 TRAIN_SUBJECTS = [f'S{i}' for i in range(1, 9)]
 TEST_SUBJECTS = [f'TS{i}' for i in range(1, 7)]
@@ -145,7 +145,7 @@ def _load_train(path: Path, calibration: Path, number: int, name: str, truth: st
 
 def _read_test(path: Path, truth: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Valid (T,) bool, pixels (T, 17, 2) and points (T, 17, 3) mm of a test sequence."""
-    h5py = optional_module('h5py')
+    h5py = need_package('h5py', 'converters')
     arrays = {}
     try:
         with h5py.File(path, 'r') as file:
