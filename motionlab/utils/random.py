@@ -138,6 +138,24 @@ def row_randn(rows: Tensor, width: int, seed: int) -> Tensor:
     return drawn.to(rows.device)
 
 
+def seeded_randn(seeds: Sequence[int], shape: Sequence[int], device: torch.device | str = 'cpu') -> Tensor:
+    """Standard normal numbers from a generator of its own for each row, seeded with its number.
+
+    As :func:`row_randn`, for rows too wide for tables: what a row gets depends on nothing but its seed. Drawn on the
+    CPU, so all devices get the same.
+
+    Args:
+        seeds: Of B rows, 0 to 2^64 - 1.
+        shape: Of a row.
+        device: Where the numbers go.
+
+    Returns:
+        (B, *shape) float32
+    """
+    drawn = [torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(drawn).to(device)
+
+
 def replay_batch_rand() -> tuple[AbstractContextManager, AbstractContextManager]:
     """Two blocks: what the first draws with :func:`batch_rand`, the second draws again, and the stream goes on.
 
