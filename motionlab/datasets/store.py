@@ -65,6 +65,18 @@ def open_npz(path: str | Path, verify: Collection[str] | None = None) -> dict[st
     return arrays
 
 
+def open_npy(path: str | Path) -> np.ndarray:
+    """Map one ``.npy`` file into memory, read-only and C-contiguous, with the checks of :func:`open_npz`.
+
+    Raises:
+        DataError: The file is absent, truncated, damaged, or holds objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(path, 'file', 'nothing at this path', 'a .npy file')
+    return _parse_npy(path, path.stem, _map_file(path))
+
+
 def require_keys(path: str | Path, arrays: dict[str, np.ndarray], keys: Iterable[str], hint: str = '') -> None:
     """Raise :class:`DataError` naming every key of ``keys`` that ``arrays`` lacks."""
     missing = [key for key in keys if key not in arrays]
