@@ -2,7 +2,8 @@
 
 from motionlab.codecs.base import Codec
 from motionlab.codecs.body_pose_codec import BodyPoseCodec
+from motionlab.codecs.frame_codecs import FrameCodec, SpaceToDepth
 from motionlab.codecs.image_pose_lifting import ImagePoseLifting
 from motionlab.codecs.motion_encoding import MotionEncoding
 
-__all__ = ['BodyPoseCodec', 'Codec', 'ImagePoseLifting', 'MotionEncoding']
+__all__ = ['BodyPoseCodec', 'Codec', 'FrameCodec', 'ImagePoseLifting', 'MotionEncoding', 'SpaceToDepth']
