@@ -1,0 +1,8 @@
+"""A small maze game with an exact oracle: the embedded data of frame prediction."""
+
+from motionlab.datasets.maze_game.drawing import render
+from motionlab.datasets.maze_game.game import MazeGame
+from motionlab.datasets.maze_game.rules import next_state, start_state
+from motionlab.datasets.maze_game.state import MazeState, Mover
+
+__all__ = ['MazeGame', 'MazeState', 'Mover', 'next_state', 'render', 'start_state']
