@@ -19,9 +19,9 @@ ACTION_NAMES = ('LEFT', 'RIGHT', 'UP', 'DOWN', 'NO_ACTION')
 NONE = 255                             # What a store holds on an episode's last frame: nothing was done there.
 
 HISTORY = 'history'                    # (B, S, H, W, 3) uint8 RGB, or (B, S, 3, H, W) float in [-1, 1]
-HISTORY_LATENTS = 'history_latents'    # (B, S, C, h, w) float32 of the codec; optional where frames are there
+HISTORY_LATENTS = 'history_latents'    # (B, S, C, h, w) float32, not normalised (see FrameCodec); optional
 TARGET = 'target'                      # (B, H, W, 3) uint8; (B, K, H, W, 3) with K > 1 targets
-TARGET_LATENTS = 'target_latents'      # (B, C, h, w); (B, K, C, h, w)
+TARGET_LATENTS = 'target_latents'      # (B, C, h, w) likewise; (B, K, C, h, w)
 ACTIONS = 'actions'                    # (B, S) int64, 0 ... 4; (B, S + K - 1)
 ACTION_MASK = 'action_mask'            # (B, S) bool: False in slots before the episode began (padding)
 EPISODE = 'episode'                    # (B,) int64 number of the episode in the store

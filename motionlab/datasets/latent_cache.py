@@ -28,8 +28,8 @@ _WRITE = 'Write it again: python tools/cache_latents.py CONFIG.'
 class FrameEncoder(Protocol):
     """What a codec must do for its latents to be kept."""
 
-    def encode_frames(self, frames: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 -> (B, C, h, w)."""
+    def raw_latents(self, frames: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 -> (B, C, h, w), not normalised: statistics may be fitted later."""
 
     def content_hash(self) -> str:
         """Hexadecimal digits that change with everything that changes latents."""
@@ -132,7 +132,7 @@ def write_latent_cache(store: FrameStore, codec: FrameEncoder, batch_size: int =
         writer = np.lib.format.open_memmap(part, 'r+')
     for start in track(range(done, len(store), batch_size), f'Latents {codec_hash}', transient=True):
         frames = torch.from_numpy(np.array(store.frames[start:start + batch_size])).to(device)  # (B, H, W, 3)
-        latents = codec.encode_frames(frames).to('cpu', torch.float16).numpy()             # (B, C, h, w)
+        latents = codec.raw_latents(frames).to('cpu', torch.float16).numpy()             # (B, C, h, w)
         _check_finite(path, latents, start)
         if writer is None:
             writer = np.lib.format.open_memmap(part, 'w+', np.float16, (len(store), *latents.shape[1:]))
