@@ -2,7 +2,8 @@
 
 from motionlab.datasets.maze_game.drawing import render
 from motionlab.datasets.maze_game.game import MazeGame
+from motionlab.datasets.maze_game.policies import POLICIES, make_policy
 from motionlab.datasets.maze_game.rules import next_state, start_state
 from motionlab.datasets.maze_game.state import MazeState, Mover
 
-__all__ = ['MazeGame', 'MazeState', 'Mover', 'next_state', 'render', 'start_state']
+__all__ = ['POLICIES', 'MazeGame', 'MazeState', 'Mover', 'make_policy', 'next_state', 'render', 'start_state']

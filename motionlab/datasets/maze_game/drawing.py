@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 
 from motionlab.codecs.frame_batch import RIGHT
+from motionlab.datasets.maze_game import sprites
 from motionlab.datasets.maze_game.maze import TILES, maze_of
-from motionlab.datasets.maze_game.sprites import (BAR, FLOOR, PELLET_COLOURS, WALL, WALL_EDGE, Sprite, check_tile_px,
-                                                  ghost_sprite, pellet_core, phase, player_sprite, power_sprite)
+from motionlab.datasets.maze_game.sprites import Sprite, check_tile_px, ghost_sprite, pellet_core, phase, player_sprite
 from motionlab.datasets.maze_game.state import PELLET, POWER_PELLET, TICKS, MazeState, Mover
 
 
@@ -68,7 +68,7 @@ def render(state: MazeState, tile_px: int = 4) -> np.ndarray:
     for life in range(state.lives):
         np.copyto(frame[:tile_px, life_columns(tile_px, life)], player_sprite(tile_px, RIGHT, False, 0).rgb)
     if frightened:
-        frame[bar_rows(tile_px), bar_columns(tile_px, state.fright)] = BAR
+        frame[bar_rows(tile_px), bar_columns(tile_px, state.fright)] = sprites.BAR
     return frame
 
 
@@ -85,10 +85,10 @@ def _background(walls: bytes, tile_px: int) -> np.ndarray:
         for dx in range(3):
             near |= floor[dy:dy + size, dx:dx + size]
     frame = np.empty((size, size, 3), np.uint8)
-    frame[:] = WALL
-    frame[near] = WALL_EDGE
-    frame[floor[1:-1, 1:-1]] = FLOOR
-    frame[:top] = FLOOR
+    frame[:] = sprites.WALL
+    frame[near] = sprites.WALL_EDGE
+    frame[floor[1:-1, 1:-1]] = sprites.FLOOR
+    frame[:top] = sprites.FLOOR
     frame.setflags(write=False)
     return frame
 
@@ -103,9 +103,9 @@ def _board(walls: bytes, pellets: bytes, tile_px: int) -> np.ndarray:
     board = frame[top:top + span, left:left + span]
     for dy in range(core.start, core.stop):
         for dx in range(core.start, core.stop):
-            board[dy::tile_px, dx::tile_px][kinds == PELLET] = PELLET_COLOURS[PELLET]
+            board[dy::tile_px, dx::tile_px][kinds == PELLET] = sprites.PELLET_COLOURS[PELLET]
     for row, column in np.argwhere(kinds == POWER_PELLET):
-        _stamp(frame, Mover(column * TICKS, row * TICKS, 0), tile_px, power_sprite(tile_px))
+        _stamp(frame, Mover(column * TICKS, row * TICKS, 0), tile_px, sprites.power_sprite(tile_px))
     frame.setflags(write=False)
     return frame
 

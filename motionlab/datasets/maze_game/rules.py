@@ -98,7 +98,8 @@ def _eat(pellets: bytes, player: Mover) -> tuple[bytes, int, bool]:
     left = bytearray(pellets)
     for tile in eaten:
         left[tile] = 0
-    return bytes(left), sum(_PELLET_SCORE[pellets[tile]] for tile in eaten), any(pellets[t] == POWER_PELLET for t in eaten)
+    kinds = [pellets[tile] for tile in eaten]
+    return bytes(left), sum(_PELLET_SCORE[kind] for kind in kinds), POWER_PELLET in kinds
 
 
 def _move_ghosts(state: MazeState, player: Mover, random_ghosts: int) -> list[Mover]:

@@ -1,6 +1,6 @@
 """Our own little pictures: the player, the ghosts, pellets. All colours differ, so a pixel tells what it belongs to."""
 
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +28,8 @@ _PLAYER_ART = {4: ('.YY. YYmm YYmm .YY.', ) * 2,
                8: ('..YYYY.. .YYYkYY. YYYYYYm. YYYYm... YYYYm... YYYYYYm. .YYYYYY. ..YYYY..',
                    '..YYYY.. .YYYkYY. YYYYYYYY YYYYmmmm YYYYmmmm YYYYYYYY .YYYYYY. ..YYYY..')}
 _GHOST_ART = {
-    4: {LEFT: '.BB. EBEB BBBB B..B', RIGHT: '.BB. BEBE BBBB B..B', UP: '.EE. BBBB BBBB B..B', DOWN: '.BB. BBBB BEEB B..B'},
+    4: {LEFT: '.BB. EBEB BBBB B..B', RIGHT: '.BB. BEBE BBBB B..B',
+        UP: '.EE. BBBB BBBB B..B', DOWN: '.BB. BBBB BEEB B..B'},
     8: {LEFT: '..BBBB.. .BBBBBB. EEBBEEBB PEBBPEBB PEBBPEBB BBBBBBBB BBBBBBBB .BB..BB.',
         RIGHT: '..BBBB.. .BBBBBB. BBEEBBEE BBEPBBEP BBEPBBEP BBBBBBBB BBBBBBBB .BB..BB.',
         UP: '..BBBB.. .BBBBBB. BPPBBPPB BEEBBEEB BEEBBEEB BBBBBBBB BBBBBBBB .BB..BB.',
@@ -55,7 +56,7 @@ def check_tile_px(tile_px: int) -> int:
     return tile_px
 
 
-@lru_cache(maxsize=None)
+@cache
 def player_sprite(tile_px: int, facing: int, caught: bool, phase: int) -> Sprite:
     """The player.
 
@@ -70,7 +71,7 @@ def player_sprite(tile_px: int, facing: int, caught: bool, phase: int) -> Sprite
     return _sprite(turned, _CAUGHT if caught else _PLAYER)
 
 
-@lru_cache(maxsize=None)
+@cache
 def ghost_sprite(tile_px: int, number: int, facing: int, frightened: bool, over: int = 0) -> Sprite:
     """A ghost: eyes look where it goes. A frightened one keeps its colour in the eyes, so that one can tell it apart.
 
@@ -83,7 +84,7 @@ def ghost_sprite(tile_px: int, number: int, facing: int, frightened: bool, over:
     return _sprite(_letters(_GHOST_ART[tile_px][facing]), {key: shine_through(c, over) for key, c in colours.items()})
 
 
-@lru_cache(maxsize=None)
+@cache
 def power_sprite(tile_px: int) -> Sprite:
     """A power pellet."""
     return _sprite(_letters(_POWER_ART[tile_px]), {'o': PELLET_COLOURS[POWER_PELLET]})
@@ -107,7 +108,7 @@ def phase(x: int, y: int) -> int:
     return (x % TICKS + y % TICKS) % 2
 
 
-@lru_cache(maxsize=None)
+@cache
 def pellet_palette() -> tuple[np.ndarray, np.ndarray]:
     """What a pixel says about the pellet of its tile: colours (n, 3) int64, and kind (n,) 0, 1 or 2."""
     plain = {WALL, WALL_EDGE, FLOOR, *_PLAYER.values(), *_CAUGHT.values()}
