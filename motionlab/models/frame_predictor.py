@@ -1,6 +1,6 @@
 """Next frames of a game from past frames and actions (a playable world model)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -91,15 +91,21 @@ class FramePredictor(BaseTaskModel):
             level = torch.zeros(len(actions), dtype=torch.long, device=actions.device)
         return self.backbone.condition(history, actions, action_mask, level)
 
-    def velocity(self, condition: Condition, guidance: float = 1.0, interval: Sequence[float] = EVERYWHERE) -> Velocity:
+    def velocity(self, condition: Condition, guidance: float = 1.0, interval: Sequence[float] = EVERYWHERE,
+                 time_of: Callable[[float, Tensor], Tensor] = time_of) -> Velocity:
         """What a solver calls: x (B, C, h, w) and its noise level -> velocity.
+
+        Keys and values of the tokens are computed here, once for all its calls.
 
         Args:
             condition: Of :meth:`condition`.
             guidance: w of classifier-free guidance by the actions, uncond + w (cond - uncond). At 1 the network sees
                 each sample once.
             interval: Noise levels, lowest and highest, at which there is guidance.
+            time_of: Noise level and x -> what the backbone is told of it, (B, ...).
         """
+        condition = self.backbone.precompute(condition)
+
         def plain(x: Tensor, sigma: float) -> Tensor:
             return self.backbone(x, time_of(sigma, x), condition)
 

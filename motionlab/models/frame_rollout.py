@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from motionlab.codecs import frame_batch as keys
-from motionlab.models.heads.flow_samplers import SOLVERS
+from motionlab.models.heads.flow_samplers import SOLVERS, time_of
 from motionlab.utils import ConfigError, DataError
 from motionlab.utils.random import seeded_randn
 
@@ -77,7 +77,9 @@ class FrameRollout:
     """Makes frames with a model, for B sequences at once. Nothing that is passed in is changed.
 
     Frames go into the history as the latents they were made as: they are never decoded and encoded again. What the
-    network is told beside x and time is computed once per frame. Call it with the model in evaluation mode.
+    network is told beside x and time is computed once per frame, and what it makes of the times once after
+    :meth:`begin`, as the solver's grid is fixed: weights must not change before the next one. Call it with the model in
+    evaluation mode.
 
     Args:
         model: A :class:`motionlab.models.FramePredictor`.
@@ -86,6 +88,7 @@ class FrameRollout:
 
     def __init__(self, model: FramePredictor, options: FrameOptions | None = None):
         self.model, self.options = model, options or FrameOptions()
+        self._times: dict[float, Tensor] = {}
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
@@ -113,6 +116,7 @@ class FrameRollout:
         Raises:
             DataError: shapes do not fit each other.
         """
+        self._times.clear()
         size, given, num = len(history), history.shape[1] if history.ndim == 5 else 0, self.model.num_history
         if given < 1 or size < 1:
             raise DataError('rollout', 'history', f'shape {tuple(history.shape)}', '(B, n, C, h, w), n at least 1')
@@ -152,7 +156,7 @@ class FrameRollout:
         actions = torch.cat([state.actions, action.long().expand(len(state.history))[:, None]], dim=1)  # (B, S)
         options, model = self.options, self.model
         condition = model.condition(state.history, actions, state.mask)
-        velocity = model.velocity(condition, options.guidance, options.guidance_interval)
+        velocity = model.velocity(condition, options.guidance, options.guidance_interval, self._embedded_time)
         seeds = [seed + state.frame for seed in state.seeds]
         noise = seeded_randn(seeds, state.history.shape[2:], state.history.device)         # (B, C, h, w)
         latent = model.head.sample(velocity, noise, options.num_steps, options.solver)     # (B, C, h, w)
@@ -160,6 +164,13 @@ class FrameRollout:
             torch.cat([state.history[:, 1:], latent[:, None].to(state.history.dtype)], dim=1), actions[:, 1:],
             torch.cat([state.mask[:, 1:], state.mask.new_ones(len(latent), 1)], dim=1), state.frame + 1, state.seeds)
         return latent, following
+
+    def _embedded_time(self, sigma: float, x: Tensor) -> Tensor:
+        """(B, ...) what the backbone makes of a noise level of the grid; in float32, also under autocast."""
+        if sigma not in self._times:
+            with torch.autocast(x.device.type, enabled=False):
+                self._times[sigma] = self.model.backbone.embed_time(time_of(sigma, x[:1]))  # (1, ...)
+        return self._times[sigma].expand(len(x), *self._times[sigma].shape[1:])
 
     def run(self, state: FrameState, actions: Tensor) -> Iterator[Tensor]:
         """One frame after the other, under actions that are known beforehand.

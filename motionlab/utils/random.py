@@ -152,7 +152,7 @@ def seeded_randn(seeds: Sequence[int], shape: Sequence[int], device: torch.devic
     Returns:
         (B, *shape) float32
     """
-    drawn = [torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    drawn = [torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.stack(drawn).to(device)
 
 

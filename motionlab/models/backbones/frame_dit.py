@@ -78,7 +78,7 @@ class FrameDiT(nn.Module):
             raise ConfigError('FrameDiT: found use_pe=True without sample_size, the side of the maps that the table '
                               'of positions is made for.')
         self.in_channels = self.out_channels = in_channels
-        self.num_history = num_history
+        self.num_history, self.num_actions, self.num_context_levels = num_history, num_actions, num_context_levels
         self.history_encoder = None if history == 'concat' else build_history_encoder(
             history, in_channels, num_history, in_channels, history_channels, norm)
         self.history_channels = in_channels * (num_history if history == 'concat' else 1)
