@@ -71,6 +71,10 @@ class FrameStoreWriter:
     def num_episodes(self) -> int:
         return len(self._episodes)
 
+    def split_frames(self, split: str) -> int:
+        """Frames of a split that are written."""
+        return sum(len(entry['actions']) + 1 for entry in self._episodes if entry['split'] == split)
+
     def add_episode(self, frames: np.ndarray | None, actions: np.ndarray, end: str, made_by: Mapping | None = None,
                     split: str | None = None) -> None:
         """Append one episode.
@@ -108,11 +112,13 @@ class FrameStoreWriter:
             journal.write(json.dumps(entry) + '\n')
         self._append(entry)
 
-    def finish(self, **extra: object) -> FrameStore:
+    def finish(self, splits: Mapping[str, Sequence[int]] | None = None,
+               counts: Mapping[str, int] | None = None) -> FrameStore:
         """Complete the store, put it in its place and open it.
 
         Args:
-            extra: Further entries of ``meta.json``: plain values.
+            splits: Episodes by split, where they are not known before the end; None for what was said of each.
+            counts: What was left out or mended, by what it is; kept in ``meta.json``.
 
         Raises:
             DataError: no episode was added.
@@ -131,13 +137,9 @@ class FrameStoreWriter:
             os.fsync(self._frames.fileno())
         self.close()
         names = sorted(path.name for path in self._part.glob('*.npy'))
-        splits: dict[str, list[int]] = {}
-        for number, entry in enumerate(self._episodes):
-            if entry['split'] is not None:
-                splits.setdefault(entry['split'], []).append(number)
-        meta = {**self._meta, 'num_frames': self.num_frames, 'splits': splits,
-                'episodes': [entry['made_by'] for entry in self._episodes],
-                'sha256': {name: file_sha256(self._part / name) for name in names}, **extra}
+        meta = {**self._meta, 'num_frames': self.num_frames, 'splits': self._splits() if splits is None else splits,
+                'episodes': [entry['made_by'] for entry in self._episodes], 'counts': dict(counts or {}),
+                'sha256': {name: file_sha256(self._part / name) for name in names}}
         (self._part / META).write_text(json.dumps(meta), encoding='utf-8')
         for name in (_JOURNAL, _MAKER):
             (self._part / name).unlink()
@@ -156,6 +158,13 @@ class FrameStoreWriter:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _splits(self) -> dict[str, list[int]]:
+        splits: dict[str, list[int]] = {}
+        for number, entry in enumerate(self._episodes):
+            if entry['split'] is not None:
+                splits.setdefault(entry['split'], []).append(number)
+        return splits
 
     def _append(self, entry: dict) -> None:
         actions = np.array([*entry['actions'], NONE], np.uint8)
