@@ -170,15 +170,23 @@ def rows(value: Tensor | float | Sequence[float], name: str, shape: tuple[int, .
     """A value of all sequences, or of each, as (B, *shape) in dtype and on the device of ``like`` (B, ...).
 
     Raises:
-        DataError: another shape, or numbers that are not finite.
+        DataError: no numbers, another shape, or numbers that are not finite.
     """
-    value = torch.as_tensor(value)
+    value = as_numbers(value, name)
     if value.device.type == 'cpu' and not value.isfinite().all():
         raise DataError('control', name, 'NaN or infinity', 'finite numbers')
     count = len(like)
     if tuple(value.shape) not in (shape, (1, *shape), (count, *shape)):
         raise DataError('control', name, f'shape {tuple(value.shape)}', f'{shape} or {(count, *shape)}')
     return value.to(like).expand(count, *shape)
+
+
+def as_numbers(value: object, name: str) -> Tensor:
+    """Any number or nested list of numbers as a tensor; DataError for anything else."""
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError('control', name, repr(value), 'numbers') from error
 
 
 def _is_zero(weight: Tensor | float) -> bool:

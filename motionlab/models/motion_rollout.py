@@ -15,8 +15,8 @@ from torch import Tensor
 from motionlab.body.canonical_frame import CanonicalFrame, points_to_frame
 from motionlab.body.rotations import rotmat_to_rotvec
 from motionlab.codecs import motion_batch as keys
-from motionlab.models.motion_guidance import MovementGuidance, add_impulse, rows
-from motionlab.models.rollout_options import MotionControl, RolloutOptions, control_of_window
+from motionlab.models.motion_guidance import MovementGuidance, add_impulse, as_numbers, rows
+from motionlab.models.rollout_options import MotionControl, RolloutOptions, control_of_window, is_whole
 from motionlab.utils import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Window:
 class MotionRollout:
     """Generates windows with a model, for B sequences at once. Nothing that is passed in is changed.
 
-    Call it with the model in evaluation mode. The body is that of the model's codec.
+    Call it with the model in evaluation mode. The body is that of the model's codec. Only the network runs in half
+    precision where its weights are: motion, noise and guidance are in float32 at least.
 
     Args:
         model: A :class:`motionlab.models.MotionDiffuser`.
@@ -68,6 +69,8 @@ class MotionRollout:
     """
 
     def __init__(self, model: MotionDiffuser, options: RolloutOptions | None = None):
+        if not isinstance(options, (RolloutOptions, type(None))):
+            raise ConfigError(f'MotionRollout: found a {type(options).__name__}, expected RolloutOptions.')
         self.model, self.codec = model, model.codec
         self.options = options or RolloutOptions()
         self.num_frames = self.codec.window_frames(self.options.seq_len)
@@ -79,9 +82,9 @@ class MotionRollout:
         return self.options.num_steps, self.num_frames, self.codec.in_channels
 
     def num_windows(self, num_frames: int) -> int:
-        """How many windows ``num_frames`` frames take; ConfigError below 1."""
-        if num_frames < 1:
-            raise ConfigError(f'MotionRollout: found num_frames={num_frames}, expected at least 1.')
+        """How many windows ``num_frames`` frames take; ConfigError below 1 and for what is no whole number."""
+        if not is_whole(num_frames) or num_frames < 1:
+            raise ConfigError(f'MotionRollout: found num_frames={num_frames!r}, expected at least 1, a whole number.')
         return max(1, -(-(num_frames - 1) // (self.num_frames - 1)))
 
     @torch.no_grad()
@@ -90,8 +93,8 @@ class MotionRollout:
 
         Args:
             batch: ``trans`` (B, T, 3), ``root_orient`` (B, T, 3), ``pose_body`` (B, T, 63), ``betas`` (B, m) on the
-                device of the model, T at least order + 1. The motion starts at frame 0; frames after the first
-                order + 1 are not read.
+                device of the model, in float32 or float64, T at least order + 1. The motion starts at frame 0; frames
+                after the first order + 1 are not read.
 
         Raises:
             DataError: keys or shapes are wrong, or there are too few frames.
@@ -112,13 +115,15 @@ class MotionRollout:
             control: What is wanted in this window.
 
         Raises:
-            DataError: noise or controls have wrong shapes.
+            DataError: noise or controls have wrong shapes, or the control is none.
             ConfigError: the model has no adapter for such a control.
         """
         steps, *rest = self.noise_shape
         if tuple(noise.shape) != (steps, len(state.seed), *rest):
             raise DataError('rollout', 'noise', f'shape {tuple(noise.shape)}', f'{(steps, len(state.seed), *rest)}: '
                             'steps, sequences, frames, channels')
+        if not isinstance(control, (MotionControl, type(None))):
+            raise DataError('rollout', 'control', type(control).__name__, 'a MotionControl or None')
         legacy, seed, control = self.options.legacy, state.seed, control or MotionControl()
         if control.impulse is not None:
             seed = add_impulse(seed, control.impulse, self.codec, legacy.feature_impulses)
@@ -142,7 +147,7 @@ class MotionRollout:
             batch: As :meth:`begin` takes it.
             num_frames: N, at least 1.
             noise: Window number -> (steps, B, n, D), called with 0, 1, ... once each.
-            controls: One for all windows, or one of each, the last of which holds on.
+            controls: One for all windows, or one of each, the last of which holds on but for its impulse.
 
         Returns:
             As :meth:`decode`, N frames.
@@ -188,18 +193,24 @@ class MotionRollout:
     def _network(self, seed: Tensor, frame: CanonicalFrame, control: MotionControl,
                  ) -> Callable[[Tensor, Tensor], Tensor]:
         """Noisy windows (B, n, D) and steps (B,) -> windows without noise, under classifier-free guidance."""
-        model, seeds = self.model, self.model.embed_seed(seed)                             # (B, 1, h)
+        model, dtype = self.model, next(self.model.parameters()).dtype
+        seeds = model.embed_seed(seed.to(dtype))                                           # (B, 1, h)
+
+        def run(x: Tensor, t: Tensor, *told: Tensor) -> Tensor:
+            return model(x.to(dtype), t, seeds, *told).to(x.dtype)
+
         wanted = self._wanted(frame, control)
         if wanted is None:
-            return lambda x, t: model(x, t, seeds)
-        wanted, weight = model.embed_control(wanted), control.control_weight
+            return run
+        wanted = model.embed_control(wanted.to(dtype) if wanted.is_floating_point() else wanted)  # (B, 1, h)
+        weight = control.control_weight
         if not isinstance(weight, Tensor) and weight == 1:
-            return lambda x, t: model(x, t, seeds, wanted)
+            return lambda x, t: run(x, t, wanted)
         weight = rows(weight, 'control_weight', (), seed)[:, None, None]                   # (B, 1, 1)
 
         def guided(x: Tensor, t: Tensor) -> Tensor:
-            without = model(x, t, seeds)
-            return without + weight * (model(x, t, seeds, wanted) - without)
+            without = run(x, t)
+            return without + weight * (run(x, t, wanted) - without)
 
         return guided
 
@@ -214,14 +225,14 @@ class MotionRollout:
                               f'{"no adapter" if adapter is None else f"an adapter for {adapter.control}"}.')
         size = len(frame.origin)
         if given == 'action':
-            action = torch.as_tensor(control.action)
+            action = as_numbers(control.action, 'action')
             labels = adapter.embedding.num_embeddings
             if tuple(action.shape) not in ((), (1,), (size,)) or action.is_floating_point() or (
                     action.device.type == 'cpu' and not ((action >= 0) & (action < labels)).all()):
                 raise DataError('control', 'action', f'{action.dtype} {tuple(action.shape)} {action.tolist()}',
                                 f'labels of 0 to {labels - 1}, one or {size}')
             return action.to(frame.origin.device, torch.long).expand(size)
-        dim, goal = adapter.embedding.in_features, torch.as_tensor(control.goal)
+        dim, goal = adapter.embedding.in_features, as_numbers(control.goal, 'goal')
         if goal.shape[-1:] == (2,) and dim == 2:
             goal = torch.stack([goal[..., 0], torch.zeros_like(goal[..., 0]), goal[..., 1]], dim=-1)
         goal = points_to_frame(rows(goal, 'goal', (3,), frame.origin), frame)              # (B, 3)

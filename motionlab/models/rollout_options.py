@@ -1,7 +1,9 @@
 """How motion is generated window by window, and what is wanted of the sequences while it is."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from operator import index
 
 from torch import Tensor
 
@@ -56,7 +58,7 @@ class RolloutOptions:
         legacy: What of the original to keep.
 
     Raises:
-        ConfigError: steps or spacing are none.
+        ConfigError: steps or spacing are none, or a value is of another kind.
     """
 
     num_steps: int = 10
@@ -69,9 +71,12 @@ class RolloutOptions:
     legacy: LegacySwitches = field(default_factory=LegacySwitches)
 
     def __post_init__(self):
-        if self.num_steps < 1 or self.spacing not in SPACINGS:
-            raise ConfigError(f'RolloutOptions: found num_steps={self.num_steps}, spacing={self.spacing!r}; expected '
+        if not is_whole(self.num_steps) or self.num_steps < 1 or self.spacing not in SPACINGS:
+            raise ConfigError(f'RolloutOptions: found num_steps={self.num_steps!r}, spacing={self.spacing!r}; expected '
                               f'at least 1 and one of {SPACINGS}.')
+        if not is_whole(self.seq_len) or not math.isfinite(self.ground) or not isinstance(self.legacy, LegacySwitches):
+            raise ConfigError(f'RolloutOptions: found seq_len={self.seq_len!r}, ground={self.ground!r}, '
+                              f'legacy={self.legacy!r}; expected a whole number, metres and LegacySwitches.')
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,10 @@ class MotionControl:
             uncontrolled + w (controlled - uncontrolled). At the number 1 the network runs once instead of twice.
         impulse: Velocity that joints suddenly have at the start of the window: a name of
             :data:`motionlab.models.motion_guidance.IMPULSES`, or (22, 3) or (B, 22, 3) m/s along the axes of the body
-            (left, up, forward).
+            (left, up, forward). It is over with that window, also where the control holds on.
 
     Raises:
-        DataError: values contradict each other.
+        DataError: values contradict each other, or a weight is given of what is not wanted.
     """
 
     direction: Tensor | Sequence[float] | None = None
@@ -114,11 +119,30 @@ class MotionControl:
                             'E.g. MotionControl(direction=(0., 0., 1.), speed=1.2).')
         if self.action is not None and self.goal is not None:
             raise DataError('control', 'action, goal', 'both', 'one of them', 'A model has one adapter.')
+        if self.direction is None and (self.moving_weight is not None or self.facing_weight is not None):
+            raise DataError('control', 'moving_weight, facing_weight', f'{self.moving_weight}, {self.facing_weight}',
+                            'none without direction and speed')
 
 
 def control_of_window(controls: MotionControl | Sequence[MotionControl | None] | None, window: int,
                       ) -> MotionControl | None:
-    """The control of window 0, 1, ...: the only one, or that of its number; the last one holds for all after it."""
-    if controls is None or isinstance(controls, MotionControl):
-        return controls
-    return controls[min(window, len(controls) - 1)] if len(controls) else None
+    """The control of window 0, 1, ...: that of its number; the only or last one holds on, but for its impulse.
+
+    Raises:
+        DataError: something else than controls.
+    """
+    given = [controls] if isinstance(controls, (MotionControl, type(None))) else controls
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise DataError('generation', 'controls', type(given).__name__, 'a MotionControl, a list of them, or None')
+    if window < len(given):
+        return given[window]
+    return replace(given[-1], impulse=None) if len(given) and given[-1] is not None else None
+
+
+def is_whole(number: object) -> bool:
+    """Whether a number can count something."""
+    try:
+        index(number)
+    except TypeError:
+        return False
+    return not isinstance(number, bool)

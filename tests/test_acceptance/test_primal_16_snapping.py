@@ -35,4 +35,4 @@ def test_primal_16_snapping(order, small_body_file):
     height = rising['body_joints'][..., 1].amin(dim=2)                                     # (B, n - 1)
     torch.testing.assert_close(height[:, -1] - height[:, 0], torch.full((3,), 0.1 * (step - 1)), atol=1e-3, rtol=0)
     risen = _generate(steady, body, seed, betas, 2 * step, control=[jump], snap=True)      # Pulled down again.
-    assert risen['body_joints'][:, step, :, 1].amin() < 0.06
+    assert risen['body_joints'][:, step:, :, 1].amin((1, 2)).max() < 0.06

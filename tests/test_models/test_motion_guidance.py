@@ -114,6 +114,11 @@ def test_bad_controls_are_refused():
         MotionControl(direction=(1., 0., 0.))
     with pytest.raises(DataError, match='one of them'):
         MotionControl(action=1, goal=(0., 1.))
+    with pytest.raises(DataError, match="direction: found 'north', expected numbers"):
+        MovementGuidance(_control(direction='north'), codec, frame)
+    for weight in ('moving_weight', 'facing_weight'):
+        with pytest.raises(DataError, match='none without direction and speed'):
+            MotionControl(**{weight: 1.0})
     with pytest.raises(DataError, match='left_kick'):
         impulse_velocity('kick')
     seed = torch.zeros(3, 1, codec.in_channels)

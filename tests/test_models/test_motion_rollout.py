@@ -59,6 +59,8 @@ def test_actions_are_weighed_against_none(body):
     for action in (4, -1, 0.5, torch.tensor([0, 1, 2])):
         with pytest.raises(DataError, match='labels of 0 to 3'):
             window(action=action)
+    with pytest.raises(DataError, match="action: found 'jump', expected numbers"):
+        window(action='jump')
     with pytest.raises(ConfigError, match='control by goal, and a model with an adapter for action'):
         window(goal=(0., 1.))
 
@@ -99,6 +101,41 @@ def test_control_of_a_window():
     assert [control_of_window((first, None, second), number) for number in (0, 1, 2, 7)] == [first, None, second,
                                                                                             second]
     assert control_of_window(None, 0) is None and control_of_window([], 3) is None
+    for wrong in ('left_kick', {'action': 1}, 3):
+        with pytest.raises(DataError, match='controls: found'):
+            control_of_window(wrong, 0)
+
+
+def test_impulses_are_of_one_window(body):
+    control = MotionControl(direction=(1., 0., 0.), speed=1., impulse='left_kick')
+    for given in (control, [control]):
+        assert [control_of_window(given, number).impulse for number in range(3)] == ['left_kick', None, None]
+        assert control_of_window(given, 2).speed == 1
+    rollout = MotionRollout(tiny_model(body, 1), OPTIONS)
+    seed, betas = walking_seed()
+    batch = {**{key: value[:, :2] for key, value in seed.items()}, 'betas': betas}
+    noise = [_noise(rollout, seed=number) for number in range(3)]
+    kick = MotionControl(impulse='left_kick')
+    once, twice = (rollout.run(batch, 43, noise.__getitem__, controls)['joints'] for controls in (kick, [kick, kick]))
+    torch.testing.assert_close(once, rollout.run(batch, 43, noise.__getitem__, [kick, None])['joints'])
+    assert torch.equal(once[:, :14], twice[:, :14]) and (once[:, 15:] - twice[:, 15:]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16, torch.float64])
+def test_networks_have_precisions_of_their_own(dtype, body):
+    rollout = _controlled(body, control='goal', goal_dim=2)
+    control = MotionControl(direction=(1., 0., 0.), speed=1., goal=(1., 1.), control_weight=2., moving_weight=1.)
+    expected = rollout.step(_begin(rollout), _noise(rollout), control)[0].features
+    state, noise = _begin(rollout), _noise(rollout)
+    if dtype == torch.float64:
+        seed, betas = walking_seed()
+        state = rollout.begin({**{key: value[:, :2].double() for key, value in seed.items()}, 'betas': betas.double()})
+    rollout.model.to(dtype)
+    window, after = rollout.step(state, noise.to(state.seed), control)
+    exact = torch.promote_types(dtype, torch.float32)
+    motion = rollout.decode([window], after.betas)
+    assert {value.dtype for value in (window.features, after.seed, *after.frame, *motion.values())} == {exact}
+    assert (window.features - expected).abs().mean() < 0.1
 
 
 def test_bodies_alone_are_snapped_only_on_request(body):
@@ -147,8 +184,17 @@ def test_people_who_lie_on_the_side_go_on(body):
 
 
 def test_options_are_checked(body):
-    for options in (dict(num_steps=0), dict(spacing='even')):
+    for options in (dict(num_steps=0), dict(spacing='even'), dict(num_steps=4.0), dict(num_steps='4'),
+                    dict(seq_len=16.5), dict(ground=float('nan')), dict(legacy={'snap_body_only': True})):
         with pytest.raises(ConfigError, match='RolloutOptions'):
             RolloutOptions(**options)
     with pytest.raises(ConfigError, match='1 to 50 steps'):
         MotionRollout(tiny_model(body, 1), RolloutOptions(num_steps=51))
+    with pytest.raises(ConfigError, match='found a dict, expected RolloutOptions'):
+        MotionRollout(tiny_model(body, 1), {'num_steps': 2})
+    rollout = MotionRollout(tiny_model(body, 1), OPTIONS)
+    for count in (20.0, '20', None, True):
+        with pytest.raises(ConfigError, match='a whole number'):
+            rollout.num_windows(count)
+    with pytest.raises(DataError, match='control: found dict'):
+        rollout.step(_begin(rollout), _noise(rollout), {'action': 1})
