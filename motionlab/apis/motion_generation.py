@@ -39,30 +39,31 @@ def generate_motion(model: MotionDiffuser, body: BodyModel | str | Path | dict |
     Args:
         model: A :class:`motionlab.models.MotionDiffuser`, e.g. of ``load_pretrained('primal', path)``.
         body: Body whose shape the model was trained on: file, config, or what :func:`motionlab.body.load_body` gives;
-            None for that of the model's config or of the last call.
+            None for that of the model's config or of the last call. A file that does not say how many of its columns
+            are shape takes a config: ``dict(type='BodyModel', path=..., num_betas=16, num_shape_columns=16)``.
         seed: ``trans`` (B, T, 3), ``root_orient`` (B, T, 3), ``pose_body`` (B, T, 63), axis-angle. A velocity model
             takes T = 2 frames, an acceleration model 3; of more, the first ones are used. Frame 0 is the first frame
             of the motion.
-        betas: (B, m) shapes, or (m,) for all.
+        betas: (B, m) shapes, or (m,) for all; m at most the shapes of the body, the missing ones are zero.
         num_frames: N, at least 1.
         generator: Where the noise is drawn: one for all sequences, or one of each, with which a sequence does not
             depend on those beside it.
         noise: Instead of a generator, (B, K, S, n, D), or (K, S, n, D) where B = 1: for K windows and S steps the
             pure noise (index 0) and what each step with t > 0 adds. K windows are enough for K (n - 1) + 1 frames.
         controls: What is wanted: one for the whole motion, or one of each window of n - 1 new frames; the last one
-            holds on.
+            holds on, but for its impulse.
         options: Number of steps, snapping, legacy switches and so on.
 
     Returns:
-        On the model's device ``trans`` (B, N, 3), ``root_orient`` (B, N, 3), ``pose_body`` (B, N, 63), ``betas``
-        (B, m), ``body_joints`` (B, N, 22, 3), the joints of these bodies, and ``joints`` (B, N, 22, 3), what the
-        network says they are.
+        On the model's device, in float32 (float64 of such a model): ``trans`` (B, N, 3), ``root_orient`` (B, N, 3),
+        ``pose_body`` (B, N, 63), ``betas`` (B, m), ``body_joints`` (B, N, 22, 3), the joints of these bodies, and
+        ``joints`` (B, N, 22, 3), what the network says they are.
 
     Raises:
         DataError: too few frames (saying how many are needed), wrong shapes, numbers that are not finite, or too
             little noise.
         ConfigError: N below 1; neither or both of generator and noise; options that do not fit the model; controls
-            that the model has no adapter for; no body.
+            that the model has no adapter for; no body; something else than generators.
     """
     rollout = MotionRollout(model, options)
     count = rollout.num_windows(num_frames)
@@ -93,7 +94,7 @@ def seed_batch(model: MotionDiffuser, seed: Mapping[str, Array], betas: Array) -
     Raises:
         DataError: keys or shapes are wrong, frames too few, or numbers not finite.
     """
-    weight, needed = next(model.parameters()), model.codec.num_seed_frames
+    like, needed = motion_like(model), model.codec.num_seed_frames
     missing = [key for key in SEED_KEYS if key not in seed]
     if missing:
         raise DataError('seed', missing[0], f'only {sorted(seed)}', 'this key too')
@@ -103,16 +104,29 @@ def seed_batch(model: MotionDiffuser, seed: Mapping[str, Array], betas: Array) -
             raise DataError('seed', key, f'shape {tuple(value.shape)}', f'(B, T, ...), T at least {needed}',
                             f'A model of order {model.codec.order} needs {needed} frames of seed; of more, the first '
                             f'{needed} are used.')
-        batch[key] = value[:, :needed]
-    size, betas = len(batch['trans']), torch.as_tensor(betas)
+    if len({value.shape[:2] for value in batch.values()}) > 1:
+        raise DataError('seed', ', '.join(batch), f'shapes {[tuple(value.shape) for value in batch.values()]}',
+                        'as many sequences and frames in all of them')
+    batch = {key: value[:, :needed] for key, value in batch.items()}
+    size, betas, known = len(batch['trans']), torch.as_tensor(betas), model.codec.body.num_betas
     if betas.ndim not in (1, 2) or (betas.ndim == 2 and len(betas) not in (1, size)):
         raise DataError('seed', 'betas', f'shape {tuple(betas.shape)}', f'({size}, m) or (m,)')
+    if betas.shape[-1] > known:
+        raise DataError('seed', 'betas', f'{betas.shape[-1]} coefficients', f'at most {known}',
+                        f'The body was loaded with as many: {model.codec.body.description}. Cut betas, or give '
+                        "dict(type='BodyModel', path=..., num_betas=..., num_shape_columns=...) if its file has more.")
     batch['betas'] = betas.expand(size, -1)
     for key, value in batch.items():
-        batch[key] = value.to(weight)
+        batch[key] = value.to(like)
         if not batch[key].isfinite().all():
             raise DataError('seed', key, 'NaN or infinity', 'finite numbers')
     return batch
+
+
+def motion_like(model: MotionDiffuser) -> Tensor:
+    """An empty tensor on the model's device, in the precision of its motion: float32 for half-precision weights too."""
+    weight = next(model.parameters())
+    return torch.empty(0, dtype=torch.promote_types(weight.dtype, torch.float32), device=weight.device)
 
 
 def window_noise(rollout: MotionRollout, batch: Mapping[str, Tensor],
@@ -120,12 +134,15 @@ def window_noise(rollout: MotionRollout, batch: Mapping[str, Tensor],
     """Noise that is drawn window by window, on the device of the generators.
 
     Raises:
-        ConfigError: several generators, and not one of each sequence.
+        ConfigError: several generators, and not one of each sequence; something else.
     """
     like, (steps, frames, channels) = batch['trans'], rollout.noise_shape
     if isinstance(generator, torch.Generator):
         return lambda window: torch.randn(steps, len(like), frames, channels, generator=generator,
                                           device=generator.device).to(like)
+    if not isinstance(generator, Sequence) or not all(isinstance(one, torch.Generator) for one in generator):
+        raise ConfigError(f'generate_motion: found generator={generator!r}, expected torch.Generator().manual_seed(0), '
+                          'or one of each sequence.')
     if len(generator) != len(like):
         raise ConfigError(f'generate_motion: found {len(generator)} generators for {len(like)} sequences, expected one '
                           'of each, or one.')
@@ -137,7 +154,7 @@ def recorded_noise(rollout: MotionRollout, batch: Mapping[str, Tensor], noise: A
     """Noise (B, K, S, n, D), or (K, S, n, D) of one sequence, window by window.
 
     Raises:
-        DataError: another shape, or fewer than ``num_windows`` windows.
+        DataError: another shape, fewer than ``num_windows`` windows, or numbers that are not finite.
     """
     noise, like = torch.as_tensor(noise), batch['trans']
     noise = noise[None] if noise.ndim == 4 else noise                                      # (B, K, S, n, D)
@@ -148,6 +165,8 @@ def recorded_noise(rollout: MotionRollout, batch: Mapping[str, Tensor], noise: A
         raise DataError('generate_motion', 'noise', f'shape {tuple(noise.shape)}',
                         f'{shape}: sequences, windows (or more), steps, frames of a window, channels',
                         f'{noise.shape[1]} windows are enough for {frames} frames.' if frames else '')
+    if not noise[:, :num_windows].isfinite().all():
+        raise DataError('generate_motion', 'noise', 'NaN or infinity', 'finite numbers')
     return lambda window: noise[:, window].transpose(0, 1).to(like)
 
 

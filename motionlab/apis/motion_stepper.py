@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from motionlab.apis.motion_generation import Array, seed_batch, use_body, window_noise
+from motionlab.apis.motion_generation import Array, motion_like, seed_batch, use_body, window_noise
 from motionlab.apis.pose_prior import evaluating
 from motionlab.body import BodyModel
 from motionlab.body.canonical_frame import CanonicalFrame
 from motionlab.models import MotionDiffuser
 from motionlab.models.motion_rollout import MotionRollout, RolloutState
 from motionlab.models.rollout_options import MotionControl, RolloutOptions
-from motionlab.utils import DataError
+from motionlab.utils import ConfigError, DataError
 
 _STATE_KEYS = ('seed', 'rotation', 'origin', 'betas', 'window', 'generator')
 
@@ -44,7 +44,8 @@ class MotionStepper:
 
     Args:
         model: A :class:`motionlab.models.MotionDiffuser`.
-        body: As :func:`motionlab.apis.generate_motion` takes it.
+        body: As :func:`motionlab.apis.generate_motion` takes it. The stepper stays with it, whatever body the model is
+            given meanwhile.
         state: Of :meth:`begin`, or :attr:`state` of another stepper. It is copied.
         options: Number of steps, snapping and so on.
 
@@ -57,6 +58,7 @@ class MotionStepper:
                  options: RolloutOptions | None = None):
         self.model = model
         use_body(model, body)
+        self._body = model.codec.body
         self._rollout = MotionRollout(model, options)
         self._generator = torch.Generator()
         self.state = state
@@ -73,7 +75,13 @@ class MotionStepper:
             betas: (B, m)
             generator: On the CPU; its state is copied, it stays where it is.
             options: Number of steps, snapping and so on.
+
+        Raises:
+            ConfigError: as :func:`motionlab.apis.generate_motion`; the generator is none on the CPU.
+            DataError: as :func:`motionlab.apis.generate_motion`.
         """
+        if not isinstance(generator, torch.Generator) or generator.device.type != 'cpu':
+            raise ConfigError(f'MotionStepper: found generator={generator!r}, expected one on the CPU.')
         use_body(model, body)
         with evaluating(model):
             begun = MotionRollout(model, options).begin(seed_batch(model, seed, betas))
@@ -94,13 +102,21 @@ class MotionStepper:
         missing = [key for key in _STATE_KEYS if key not in state]
         if missing:
             raise DataError('state', missing[0], f'only {sorted(state)}', 'this key too')
-        channels, weight = self.model.codec.in_channels, next(self.model.parameters())
-        if state['seed'].ndim != 3 or state['seed'].shape[1:] != (1, channels):
-            raise DataError('state', 'seed', f'shape {tuple(state["seed"].shape)}', f'(B, 1, {channels})',
-                            'A state belongs to a model of the same features.')
-        seed, rotation, origin, betas = (state[key].to(weight) for key in _STATE_KEYS[:4])
-        self._state = RolloutState(seed, CanonicalFrame(rotation, origin), betas, int(state['window']))
+        channels, like = self.model.codec.in_channels, motion_like(self.model)
+        size = state['seed'].shape[:1]
+        shapes = {'seed': (*size, 1, channels), 'rotation': (*size, 3, 3), 'origin': (*size, 3),
+                  'betas': (*size, *state['betas'].shape[-1:])}
+        for key, shape in shapes.items():
+            value = state[key]
+            if tuple(value.shape) != shape or not size:
+                raise DataError('state', key, f'shape {tuple(value.shape)}',
+                                f'({", ".join(map(str, ("B", *shape[1:])))})',
+                                'A state belongs to a model of the same features.')
+            if not value.isfinite().all():
+                raise DataError('state', key, 'NaN or infinity', 'finite numbers')
+        seed, rotation, origin, betas = (state[key].to(like) for key in shapes)
         self._generator.set_state(state['generator'])
+        self._state = RolloutState(seed, CanonicalFrame(rotation, origin), betas, int(state['window']))
 
     @torch.no_grad()
     def step(self, control: MotionControl | None = None) -> MotionStep:
@@ -108,12 +124,20 @@ class MotionStepper:
 
         Args:
             control: What is wanted in them: direction and speed, action or goal, a sudden impulse.
+
+        Raises:
+            DataError: the control has wrong shapes. The stepper is then where it was.
+            ConfigError: the model has no adapter for such a control; likewise.
         """
         start = time.perf_counter()
+        self.model.codec.body = self._body
+        self.model.codec.load_body(self._state.seed)
+        generator = self._generator.clone_state()
         with evaluating(self.model):
-            noise = window_noise(self._rollout, {'trans': self._state.frame.origin}, self._generator)
-            window, self._state = self._rollout.step(self._state, noise(self._state.window), control)
-            motion = self._rollout.decode([window], self._state.betas, last=False)
+            noise = window_noise(self._rollout, {'trans': self._state.frame.origin}, generator)
+            window, state = self._rollout.step(self._state, noise(self._state.window), control)
+            motion = self._rollout.decode([window], state.betas, last=False)
+        self._state, self._generator = state, generator
         motion = {key: value.cpu() for key, value in motion.items()}
         return MotionStep(motion, time.perf_counter() - start, self.num_frames / self.model.codec.fps)
 

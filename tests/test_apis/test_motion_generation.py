@@ -79,6 +79,9 @@ def test_generators(body):
     torch.testing.assert_close(together['joints'][1:], alone['joints'], atol=1e-5, rtol=0)
     with pytest.raises(ConfigError, match='3 generators for 2 sequences'):
         _motion(model, generator=generators(1, 2, 3))
+    for wrong in (0, [0, 1], 'cpu'):
+        with pytest.raises(ConfigError, match='found generator='):
+            _motion(model, generator=wrong)
     for both in (dict(generator=None), dict(noise=torch.zeros(1))):
         with pytest.raises(ConfigError, match='either a generator'):
             _motion(model, **both)
@@ -94,6 +97,10 @@ def test_recorded_noise(body):
     assert _motion(model, count=43, noise=noise.numpy(), generator=None)['trans'].shape == (2, 43, 3)
     with pytest.raises(DataError, match='3 windows are enough for 43 frames'):
         _motion(model, count=44, noise=noise, generator=None)
+    broken = noise.clone()
+    broken[0, 1, 0, 3, 7] = float('nan')
+    with pytest.raises(DataError, match='noise: found NaN'):
+        _motion(model, noise=broken, generator=None)
     for wrong in (noise[:1], noise[:, :, :1], noise[..., :200], noise[0], noise[0, 0]):
         with pytest.raises(DataError, match=r'noise: found shape .*expected \(2, 2, 2, 15, 267\)'):
             _motion(model, noise=wrong, generator=None)
@@ -112,6 +119,19 @@ def test_bad_seeds_are_refused(body):
         _motion(model, betas=torch.zeros(3, 16))
     with pytest.raises(DataError, match='root_orient'):
         _motion(model, seed={**seed, 'root_orient': seed['root_orient'][0]})
+    with pytest.raises(DataError, match='as many sequences and frames in all of them'):
+        _motion(model, seed={**seed, 'trans': seed['trans'][:, :2]})
+    with pytest.raises(DataError, match=r'found 17 coefficients, expected at most 16.*num_shape_columns'):
+        _motion(model, betas=torch.zeros(2, 17))
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_networks(dtype, body):
+    model, expected = tiny_model(body, 1).to(dtype), _motion(tiny_model(body, 1))
+    found = _motion(model)
+    assert {value.dtype for value in found.values()} == {torch.float32}
+    torch.testing.assert_close(found['trans'][:, 0], expected['trans'][:, 0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found['joints'], expected['joints'], atol=0.1, rtol=0)
 
 
 def test_packed_weights_are_the_same_numbers(body):

@@ -5,7 +5,8 @@ import torch
 
 from motionlab.apis import MotionControl, MotionStepper, RolloutOptions, generate_motion
 from motionlab.body import load_body
-from motionlab.utils import DataError
+from motionlab.body.stand_in import write_stand_in_body
+from motionlab.utils import ConfigError, DataError
 from tests.motion_oracles import tiny_model, walking_seed
 
 OPTIONS = RolloutOptions(num_steps=2, snap=True, reproject=True)
@@ -61,3 +62,29 @@ def test_states_of_something_else_are_refused(model):
         MotionStepper(model, None, {key: value for key, value in state.items() if key != 'generator'}, OPTIONS)
     with pytest.raises(DataError, match=f'expected \\(B, 1, {model.codec.in_channels}\\)'):
         MotionStepper(model, None, {**state, 'seed': state['seed'][..., :-1]}, OPTIONS)
+    for key, value in (('rotation', state['rotation'][:, :2]), ('origin', state['origin'][:1]),
+                       ('betas', state['betas'][:1]), ('origin', state['origin'] * float('nan'))):
+        with pytest.raises(DataError, match=f'state: {key}: found'):
+            MotionStepper(model, None, {**state, key: value}, OPTIONS)
+    first, betas = walking_seed()
+    with pytest.raises(ConfigError, match='found generator=None, expected one on the CPU'):
+        MotionStepper.begin(model, None, first, betas, None, OPTIONS)
+
+
+def test_failed_steps_change_nothing(model):
+    stepper, other = _begin(model), _begin(model)
+    for control in (MotionControl(impulse='kick'), MotionControl(action=1), [None]):
+        with pytest.raises((ConfigError, DataError)):
+            stepper.step(control)
+    assert torch.equal(stepper.step().motion['joints'], other.step().motion['joints'])
+
+
+def test_steppers_keep_their_body(model, tmp_path):
+    stepper, other, (first, betas) = _begin(model), _begin(model), walking_seed()
+    body = load_body(write_stand_in_body(tmp_path / 'other.npz', num_vertices=400, seed=5))
+    generate_motion(model, body, first, betas, 5, generator=torch.Generator().manual_seed(0), options=OPTIONS)
+    found = stepper.step().motion
+    _begin(model)
+    assert all(torch.equal(value, found[key]) for key, value in other.step().motion.items())
+    taller = MotionStepper(model, body, stepper.state, OPTIONS).step().motion['body_joints']
+    assert not torch.equal(taller, stepper.step().motion['body_joints'])
