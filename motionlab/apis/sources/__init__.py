@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from motionlab.utils import CheckpointError, ConfigError
@@ -76,6 +77,10 @@ SOURCES: dict[str, Source] = {
     # Tables of sines and cosines are computed, not loaded.
     'primal': Source('primal:convert', containers=('state_dict',), select='primal:select_weights',
                      apart=('denoiser.time_embedding.pe', 'denoiser.pos_embedding.pe')),
+    # Positions are computed, and the null belongs to training.
+    'sana': Source('sana:convert', containers=('state_dict',), apart=('pos_embed', 'y_embedder.y_embedding')),
+    # Loading the autoencoder beside the network would overwrite one whose decoder was tuned.
+    'pacman': Source('pacman:convert', containers=('state_dict',), apart=('vae.', 'sana.pos_embed')),
 }
 
 
@@ -108,3 +113,13 @@ def need(weights: dict[str, Tensor], key: str) -> Tensor:
         found = ', '.join(list(weights)[:4]) or 'nothing'
         raise CheckpointError(f'no key matches this source: {key} is not among the {len(weights)} found ({found}...).')
     return weights[key]
+
+
+def check_values(renamed: Renamed) -> None:
+    """Raise :class:`CheckpointError` where weights are not floating point numbers, or not finite."""
+    for key, tensor in renamed.values():
+        if not tensor.is_floating_point():
+            raise CheckpointError(f'{key} holds {tensor.dtype}, expected floating point numbers.')
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f'{key} holds numbers that are not finite: the file is damaged, or its training '
+                                  'failed.')

@@ -5,7 +5,7 @@ import re
 import torch
 from torch import Tensor
 
-from motionlab.apis.sources import Renamed, need
+from motionlab.apis.sources import Renamed, check_values, need
 from motionlab.codecs import motion_batch as keys
 from motionlab.codecs.motion_layout import MotionLayout
 from motionlab.models.layers import sinusoidal_table
@@ -98,7 +98,7 @@ def convert(weights: dict[str, Tensor], *, num_heads: int = 8, activation: str =
     in_context = any(key.startswith('denoiser.tf_encoder.layers.') for key in weights)
     hidden = _matrix(weights, f'denoiser.tf_encoder.{"layers.0.linear1" if in_context else "0.mlp.0"}.weight')
     renamed = {f'backbone.{ours}': (key, tensor) for key, tensor in weights.items() if (ours := _our_name(key))}
-    _check_values(renamed)
+    check_values(renamed)
     backbone = dict(type='MotionDiT', embed_dim=width, num_layers=_num_layers(renamed), num_heads=num_heads,
                     ffn_dim=hidden.shape[0], activation=activation,
                     conditioning='in_context' if in_context else 'adaln',
@@ -150,15 +150,6 @@ def _our_name(key: str) -> str | None:
         return None if part is None else f'{ours}{match[1]}.{parts[part]}{rest.removeprefix(part)}'
     start = next((start for start in _FIXED if key.startswith(start)), None)
     return None if start is None else f'{_FIXED[start]}{key.removeprefix(start)}'
-
-
-def _check_values(renamed: Renamed) -> None:
-    for key, tensor in renamed.values():
-        if not tensor.is_floating_point():
-            raise CheckpointError(f'{key} holds {tensor.dtype}, expected floating point numbers.')
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f'{key} holds numbers that are not finite: the file is damaged, or its training '
-                                  'failed.')
 
 
 def _num_layers(renamed: Renamed) -> int:

@@ -96,8 +96,7 @@ class ActionTokens(nn.Module):
         if actions.ndim != 2 or actions.shape[1] != self.num_history or actions.is_floating_point():
             raise DataError('batch', 'actions', f'{actions.dtype} {tuple(actions.shape)}',
                             f'integers of shape (B, {self.num_history})')
-        if actions.numel() and not 0 <= int(actions.min()) <= int(actions.max()) < self.num_actions:
-            # On a GPU the embedding would end the process without a name.
+        if _out_of_range(actions, self.num_actions):
             raise DataError('batch', 'actions', f'actions {int(actions.min())} to {int(actions.max())}',
                             f'0 to {self.num_actions - 1}')
 
@@ -109,7 +108,13 @@ class ActionTokens(nn.Module):
             return tokens
         if level is None:
             level = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
-        if level.shape != tokens.shape[:1] or not 0 <= int(level.min()) <= int(level.max()) < len(self.levels.weight):
-            raise DataError('batch', 'context_level', f'{tuple(level.shape)} {level.tolist()[:4]}',
-                            f'shape ({len(tokens)},) of 0 to {len(self.levels.weight) - 1}')
-        return torch.cat([tokens, self.levels(level)[:, None]], dim=1)
+        known = self.levels.num_embeddings
+        if level.shape != tokens.shape[:1] or _out_of_range(level, known):
+            raise DataError('batch', 'context_level', f'{level.tolist()[:4]} of shape {tuple(level.shape)}',
+                            f'shape ({len(tokens)},) of 0 to {known - 1}')
+        return torch.cat([tokens, self.levels(level)[:, None].to(tokens.dtype)], dim=1)
+
+
+def _out_of_range(numbers: Tensor, known: int) -> bool:
+    # On a GPU looking would wait for the device in every step; stores are checked when they are opened.
+    return numbers.device.type == 'cpu' and not bool(((numbers >= 0) & (numbers < known)).all())

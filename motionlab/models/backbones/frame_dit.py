@@ -56,6 +56,9 @@ class FrameDiT(nn.Module):
 
     Attributes:
         out_channels: C.
+        num_history: S.
+        num_actions: Actions there are.
+        num_context_levels: Buckets of noise on the history.
 
     Raises:
         ConfigError: unknown names, sizes that do not fit each other, or diffusers is not installed.

@@ -22,7 +22,7 @@ class SanaDiT(nn.Module):
 
     Args:
         in_channels: Channels of the input maps.
-        out_channels: Channels of the output maps; None: ``in_channels``. Twice as many with ``pred_sigma``.
+        out_channels: Channels of the output maps; None: ``in_channels``, or twice as many with ``pred_sigma``.
         hidden_size: Width h.
         depth: Blocks.
         num_heads: Heads of the cross attentions.
@@ -37,7 +37,7 @@ class SanaDiT(nn.Module):
         cross_norm: Likewise of the cross attentions; None: as ``qk_norm``.
         y_norm: RMS norm of the embedded tokens.
         norm_eps: Of these norms.
-        pred_sigma: Predict variances too.
+        pred_sigma: Predict variances too, as further channels.
 
     Attributes:
         out_channels: Channels of the output maps.
@@ -60,7 +60,7 @@ class SanaDiT(nn.Module):
             raise ConfigError(f'SanaDiT: found {sizes}, expected at least 1 each, and a hidden_size that num_heads and '
                               'linear_head_dim divide.')
         self.in_channels = in_channels
-        self.out_channels = (out_channels or in_channels) * (2 if pred_sigma else 1)
+        self.out_channels = out_channels or in_channels * (2 if pred_sigma else 1)
         self.patch_size, self.hidden_size, self.caption_channels = patch_size, hidden_size, caption_channels
         diffusers = need_package('diffusers.models.transformers.sana_transformer', 'sana')
         self.net = diffusers.SanaTransformer2DModel(
