@@ -125,6 +125,18 @@ def test_scores_of_a_batch():
     assert list(metrics.score_motions(motions[:, :10], 30, 14)) == ['skating', 'non_collision', 'jerk']
 
 
+def test_what_is_not_finite_is_no_good_motion():
+    motions = torch.stack([gliding(2, 30), gliding(2, 30)])
+    motions[1, 20:, 5] = torch.nan  # A knee; feet and hips are as good as before.
+    scores = metrics.score_motions(motions, 30, 14, velocity=torch.tensor([0.3, 0, 0]), target=torch.tensor([0.6, 0]))
+    assert all(value[0].isfinite() for value in scores.values())
+    for name in ('skating', 'non_collision', 'direction_error', 'seam_jerk', 'jerk', 'velocity_error'):
+        assert scores[name][1].isnan(), name
+    gone = metrics.score_motions(torch.full((1, 61, 22, 3), torch.nan), 30, 14)  # Nothing is left out for it.
+    assert list(gone) == ['skating', 'non_collision', 'seam_jerk', 'jerk'] and all(map(torch.isnan, gone.values()))
+    assert list(metrics.score_motions(motions, 30, 2)) == ['skating', 'non_collision', 'seam_jerk']
+
+
 def test_r_precision():
     labels = torch.eye(5)
     motions = labels[[0, 1, 2, 2]] + 0.1

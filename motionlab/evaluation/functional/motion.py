@@ -1,8 +1,9 @@
 """How generated motion looks and whether it does what it was asked for (PRIMAL).
 
 Motions are joints (..., T, J, 3) of the SMPL family, metres, y up, the ground at y = 0, at ``fps`` frames per second;
-every function gives one number (...) per motion, float64. Speeds, times and heights are in m/s, s and m, so that no
-result depends on the frame rate. Source: Zhang et al., PRIMAL, ICCV 2025 (arXiv 2503.17544).
+every function gives one number (...) per motion, float64, NaN for a motion that is not finite throughout. Speeds, times
+and heights are in m/s, s and m, so that no result depends on the frame rate. Source: Zhang et al.,
+PRIMAL, ICCV 2025 (arXiv 2503.17544).
 """
 
 from collections.abc import Callable
@@ -37,13 +38,13 @@ def skating_ratio(joints: Tensor, fps: float, slide_speed: float = SLIDE_SPEED_M
     feet = joints[..., FEET, :].double()                                                   # (..., T, 2, 3)
     speed = fps * feet[..., [0, 2]].diff(dim=-3).norm(dim=-1)                              # (..., T - 1, 2)
     touching = feet[..., 1:, :, 1].abs() < contact_height
-    return (touching & (speed > slide_speed)).all(dim=-1).double().mean(dim=-1)
+    return _where_finite((touching & (speed > slide_speed)).all(dim=-1).double().mean(dim=-1), joints)
 
 
 def non_collision_ratio(joints: Tensor, depth: float = GROUND_DEPTH_M) -> Tensor:
     """Share of frames in which no joint is more than ``depth`` metres below the ground."""
     _check(joints, 1)
-    return (joints[..., 1].amin(dim=-1) >= -depth).double().mean(dim=-1)
+    return _where_finite((joints[..., 1].amin(dim=-1) >= -depth).double().mean(dim=-1), joints)
 
 
 def velocity_error(joints: Tensor, velocity: Tensor, fps: float, settle_s: float = SETTLE_S) -> Tensor:
@@ -68,7 +69,7 @@ def direction_error(joints: Tensor, direction: Tensor, fps: float, settle_s: flo
     first = _settled(joints, fps, settle_s, 1)
     facing = canonical_frame(joints[..., first:, :, :].double()).rotation[..., 2]          # (..., t, 3) on the ground
     wanted = torch.nn.functional.normalize(direction.double(), dim=-1)
-    return (facing - wanted[..., None, :]).norm(dim=-1).mean(dim=-1)
+    return _where_finite((facing - wanted[..., None, :]).norm(dim=-1).mean(dim=-1), joints)
 
 
 def location_error(joints: Tensor, target: Tensor) -> Tensor:
@@ -106,12 +107,8 @@ def seam_jerk(joints: Tensor, fps: float, period: int, first_seam: int | None = 
     Returns:
         The two means (...); NaN for the first where there is no seam, for the second where there is nothing else.
     """
-    if period < 1:
-        raise ValueError(f'seam_jerk: found period={period}, expected at least 1')
-    first_seam = period if first_seam is None else first_seam
     values = jerk(joints, fps)                                                             # (..., T - 3)
-    ends = torch.arange(values.shape[-1], device=joints.device) + 3                        # (T - 3,) their last frames
-    across = (ends >= first_seam) & ((ends - first_seam) % period <= 3)
+    across = _across_seams(joints.shape[-3], period, first_seam).to(joints.device)         # (T - 3,)
     return values[..., across].mean(dim=-1), values[..., ~across].mean(dim=-1)
 
 
@@ -131,15 +128,19 @@ def score_motions(joints: Tensor, fps: float, period: int, *, velocity: Tensor |
         ``seam_jerk`` (across them), and where something was wanted ``velocity_error`` (m/s), ``direction_error``
         (0 to 2) or ``location_error`` (metres).
     """
-    across, elsewhere = seam_jerk(joints, fps, period)
-    scores = {'skating': skating_ratio(joints, fps), 'non_collision': non_collision_ratio(joints),
-              'seam_jerk': across, 'jerk': elsewhere}
+    seams, elsewhere = seam_jerk(joints, fps, period)
+    scores = {'skating': skating_ratio(joints, fps), 'non_collision': non_collision_ratio(joints)}
+    across = _across_seams(joints.shape[-3], period)                                       # (T - 3,)
+    if across.any():
+        scores['seam_jerk'] = seams
+    if not across.all():
+        scores['jerk'] = elsewhere
     if velocity is not None:
         scores |= {'velocity_error': velocity_error(joints, velocity, fps),
                    'direction_error': direction_error(joints, velocity, fps)}
     if target is not None:
         scores['location_error'] = location_error(joints, target)
-    return {name: value for name, value in scores.items() if 'jerk' not in name or not value.isnan().all()}
+    return scores
 
 
 def r_precision(motions: Tensor, labels: Tensor, truth: Tensor) -> float:
@@ -170,6 +171,20 @@ def pose_distance(pose_body: Tensor, network: Callable[[Tensor], Tensor] | None)
     if network is None:
         return NOT_AVAILABLE
     return 1000 * network(pose_body.reshape(-1, pose_body.shape[-1])).double().mean().item()
+
+
+def _across_seams(frames: int, period: int, first_seam: int | None = None) -> Tensor:
+    """Whether (frames - 3,) each third difference of a motion takes a seam in."""
+    if period < 1:
+        raise ValueError(f'seam_jerk: found period={period}, expected at least 1')
+    first_seam = period if first_seam is None else first_seam
+    ends = torch.arange(3, frames)                                                         # (T - 3,) their last frames
+    return (ends >= first_seam) & ((ends - first_seam) % period <= 3)
+
+
+def _where_finite(values: Tensor, joints: Tensor) -> Tensor:
+    """Numbers (...), NaN for motions (..., T, J, 3) whose joints are not all finite: no comparison is true of those."""
+    return torch.where(joints.isfinite().flatten(-3).all(dim=-1), values, torch.nan)
 
 
 def _settled(joints: Tensor, fps: float, settle_s: float, least: int) -> int:
