@@ -240,6 +240,8 @@ def test_halved_precision_and_compiling():
     ({'adapter': {**_CONTROLLED, 'control': 'text'}}, r"adapter\.control='text'"),
     ({'adapter': {**_CONTROLLED, 'goal_dim': 4}}, r'adapter\.goal_dim=4'),
     ({'adapter': {**_CONTROLLED, 'num_actions': 0}}, r'num_actions=0'),
+    ({'adapter': {**_CONTROLLED, 'weight': 1, 'rank': 4}}, 'adapter with weight, rank; expected some of kind, control'),
+    ({'adapter': {'controls': 'goal'}}, 'adapter with controls'),
 ])
 def test_bad_options_are_named(options, message):
     with pytest.raises(ConfigError, match=message):

@@ -11,6 +11,7 @@ from motionlab.utils import ConfigError
 
 KINDS = ('controlnet1', 'controlnet2', 'finetune')
 CONTROLS = ('action', 'goal')
+ADAPTER_OPTIONS = ('kind', 'control', 'num_actions', 'goal_dim')  # What a config may say.
 
 
 class GoalEmbedding(nn.Linear):

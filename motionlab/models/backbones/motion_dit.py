@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motionlab.models.backbones.motion_adapters import MotionAdapter
+from motionlab.models.backbones.motion_adapters import ADAPTER_OPTIONS, MotionAdapter
 from motionlab.models.layers import (
     ModulatedTransformerLayer,
     StepEmbedding,
@@ -99,6 +99,9 @@ class MotionDiT(nn.Module):
         self.out_fc = nn.Linear(embed_dim, in_channels)
         self.adapter = None
         if adapter is not None:
+            if unknown := [key for key in adapter if key not in ADAPTER_OPTIONS]:
+                raise ConfigError(f'MotionDiT: found adapter with {", ".join(unknown)}; expected some of '
+                                  f'{", ".join(ADAPTER_OPTIONS)}.')
             branch = MotionAdapter(self.layers, embed_dim, **adapter)
             if branch.freezes_base:
                 self.requires_grad_(False)
