@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 
 from motionlab.body.rotations import rotvec_to_rotmat
 from motionlab.codecs import motion_batch as keys
+from motionlab.datasets.amass.manifest import read_manifest
 from motionlab.datasets.amass.motions import NUM_BETAS
 from motionlab.datasets.store import open_npz, require_keys, take_rows
 from motionlab.utils import DataError
@@ -36,6 +37,7 @@ class MotionStore:
         fps: Frames per second.
         actions: (S,) int64 class of each sequence, or None.
         action_names: Names of the classes; empty without classes.
+        bodies: Descriptions of the bodies that the preparation turned the motions about; empty where it does not say.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class MotionStore:
     fps: float
     actions: np.ndarray | None = None
     action_names: tuple[str, ...] = ()
+    bodies: tuple[str, ...] = ()
 
     @property
     def lengths(self) -> np.ndarray:
@@ -75,8 +78,8 @@ def open_motion_store(path: str | Path) -> MotionStore:
     """Map a file of :func:`motionlab.datasets.amass.prepare_amass` (motions) or of ``smpl_to_motions.py``.
 
     Raises:
-        DataError: the file is missing or damaged; a key is missing, of a wrong shape or type; it is not Y-up, by its
-            own word or by how its bodies stand.
+        DataError: the file, or the manifest beside it, is damaged; there is no file; a key is missing, of a
+            wrong shape or type; it is not Y-up, by its own word or by how its bodies stand.
     """
     path = Path(path)
     if not path.exists():
@@ -108,7 +111,8 @@ def open_motion_store(path: str | Path) -> MotionStore:
         raise DataError(path, 'up_axis', repr(up_axis), "'y'", _TURN)
     actions, names = _actions(path, arrays, sequences)
     store = MotionStore(path, {key: arrays[key] for key in FRAME_FIELDS}, starts.astype(np.int64), betas,
-                        np.array(arrays['files']), np.array(arrays['datasets']), float(fps), actions, names)
+                        np.array(arrays['files']), np.array(arrays['datasets']), float(fps), actions, names,
+                        _bodies(path))
     _check_up_axis(store)
     return store
 
@@ -136,6 +140,13 @@ def _check_up_axis(store: MotionStore) -> None:
         print_log(f'{store.path}: in {len(lying)} of {len(ups)} sequences the body lies along x or z throughout '
                   f'({", ".join(store.files[lying[:3]])}{", ..." if len(lying) > 3 else ""}); is it Z-up data?',
                   'current', logging.WARNING)
+
+
+def _bodies(path: Path) -> tuple[str, ...]:
+    manifest = read_manifest(path.parent)
+    if manifest is None or path.name not in manifest['outputs']:
+        return ()
+    return tuple(manifest['config'].get('pelvises', ()))
 
 
 def _actions(path: Path, arrays: dict[str, np.ndarray], sequences: int) -> tuple[np.ndarray | None, tuple[str, ...]]:

@@ -18,7 +18,7 @@ from motionlab.datasets.motion_store import open_motion_store
 from motionlab.registry import DATASETS
 from motionlab.utils import ConfigError, DataError
 
-_LEAST = {1: 3, 2: 5}  # order -> raw frames that leave one frame to every loss
+_LEAST = 3  # Raw frames that any model is trained on; each checks its own number.
 
 
 @DATASETS.register_module()
@@ -41,7 +41,6 @@ class MotionWindowDataset(Dataset):
             ``data_root``.
         data_root: Folder.
         seq_len: T, raw frames of a window.
-        order: 1 (velocity) or 2 (acceleration): the model's; decides how short ``seq_len`` may be.
         windows: ``random`` or ``all``.
         window_stride: Frames from one window to the next, for ``all``; default ``seq_len``.
         shape_noise: Standard deviation of what is added to the betas, one draw for a whole sequence (and epoch).
@@ -51,7 +50,8 @@ class MotionWindowDataset(Dataset):
 
     Attributes:
         redrawn_each_epoch: Whether the sampler has to say which epoch an index belongs to.
-        metainfo: ``dataset_name``, ``fps``, ``action_names``.
+        metainfo: ``dataset_name``, ``fps``, ``seq_len``, ``action_names``, and ``bodies``, those that the motions were
+            prepared with, where that is known.
 
     Raises:
         ConfigError: options are out of range or contradict each other.
@@ -59,10 +59,10 @@ class MotionWindowDataset(Dataset):
             reading, a number that is not finite (field, frame and source file are named).
     """
 
-    def __init__(self, ann_file: str | Path, data_root: str | Path = '', seq_len: int = 16, order: int = 1,
+    def __init__(self, ann_file: str | Path, data_root: str | Path = '', seq_len: int = 16,
                  windows: str = 'random', window_stride: int | None = None, shape_noise: float = 1.0,
                  time_reversal: bool = False, fps: float = 30.0, dataset_name: str | None = None):
-        _check_options(seq_len, order, windows, window_stride, shape_noise, time_reversal)
+        _check_options(seq_len, windows, window_stride, shape_noise, time_reversal)
         self.store = open_motion_store(Path(data_root, ann_file))
         if self.store.fps != fps:
             raise DataError(self.store.path, 'fps', self.store.fps, fps, f'Prepare the motions with --fps {fps:g}, or '
@@ -79,8 +79,8 @@ class MotionWindowDataset(Dataset):
         counts = np.ones_like(self._num_starts) if self.redrawn_each_epoch else -(-self._num_starts // stride)
         self._ends, self._stride = np.cumsum(counts), stride                               # (S,) samples up to each
         self._drawn: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self.metainfo = dict(dataset_name=dataset_name or self.store.path.stem, fps=fps,
-                             action_names=list(self.store.action_names))
+        self.metainfo = dict(dataset_name=dataset_name or self.store.path.stem, fps=fps, seq_len=seq_len,
+                             action_names=list(self.store.action_names), bodies=list(self.store.bodies))
         self._tell()
 
     def __len__(self) -> int:
@@ -152,13 +152,10 @@ class MotionWindowDataset(Dataset):
                       'results on it mean nothing.', 'current', logging.WARNING)
 
 
-def _check_options(seq_len: int, order: int, windows: str, window_stride: int | None, shape_noise: float,
+def _check_options(seq_len: int, windows: str, window_stride: int | None, shape_noise: float,
                    time_reversal: bool) -> None:
-    if order not in _LEAST:
-        raise ConfigError(f'MotionWindowDataset.order={order!r}: expected 1 (velocity) or 2 (acceleration).')
-    if seq_len < _LEAST[order]:
-        raise ConfigError(f'MotionWindowDataset.seq_len={seq_len}: order={order} needs at least {_LEAST[order]} frames '
-                          'in training.')
+    if seq_len < _LEAST:
+        raise ConfigError(f'MotionWindowDataset.seq_len={seq_len}: expected at least {_LEAST} frames.')
     if windows not in ('random', 'all'):
         raise ConfigError(f"MotionWindowDataset.windows={windows!r}: expected 'random' or 'all'.")
     if windows == 'random' and window_stride is not None:

@@ -34,6 +34,7 @@ from motionlab.version import __version__
 DEFAULT_HOOKS = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     iteration_seed=dict(type='IterationSeedHook'),
+    data_fit=dict(type='DataFitHook'),
     codec_statistics=dict(type='CodecStatisticsHook'),
     finite_loss=dict(type='FiniteLossHook'),
     timer=dict(type='IterTimerHook'),

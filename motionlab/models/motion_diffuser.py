@@ -1,11 +1,13 @@
 """Diffusion models of motion windows (PRIMAL)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from motionlab.codecs import motion_batch as keys
+from motionlab.codecs.motion_source import check_motion_source
 from motionlab.models.base_task_model import BaseTaskModel
 from motionlab.registry import MODELS
 from motionlab.utils import DataError
@@ -49,6 +51,17 @@ class MotionDiffuser(BaseTaskModel):
     def load_body(self) -> str:
         """Read the codec's body unless it is there already, and say which it is; ConfigError if there is none."""
         return self.codec.load_body(next(self.parameters()))
+
+    def check_data(self, metainfo: Mapping[str, Any]) -> None:
+        """Refuse a dataset of another frame rate or of windows that are too short, as far as its ``metainfo`` tells.
+
+        Raises:
+            ConfigError: so it is; see also :func:`motionlab.codecs.motion_source.check_motion_source`.
+        """
+        if 'seq_len' in metainfo:
+            self.codec.window_frames(metainfo['seq_len'], training=True)
+        check_motion_source(self.codec, str(metainfo.get('dataset_name')), metainfo.get('fps', self.codec.fps),
+                            metainfo.get('bodies', ()))
 
     def embed_seed(self, xs_0: Tensor) -> Tensor:
         """First frame (B, 1, D) without noise -> its embedding (B, 1, h), once for all steps of a window."""

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -95,3 +97,13 @@ def test_numbers_that_are_not_finite_are_named_when_they_are_read(tmp_path):
     store.take(np.arange(16))
     with pytest.raises(DataError, match=r'pose_body row 20: found NaN or infinity in frame 4 of X/s/01_stageii\.npz'):
         store.take(np.arange(16, 32)[None])
+
+
+def test_bodies_of_the_preparation_are_known(tmp_path):
+    path = write_motion_store(tmp_path / 'train.npz')
+    assert open_motion_store(path).bodies == ()
+    told = {key: {} for key in ('format', 'config_sha256', 'inputs', 'table', 'skipped', 'notices')}
+    told |= {'config': {'pelvises': ['smplx neutral (abc)']}, 'outputs': {'train.npz': {}}}
+    (tmp_path / 'manifest.json').write_text(json.dumps(told))
+    assert open_motion_store(path).bodies == ('smplx neutral (abc)',)
+    assert open_motion_store(write_motion_store(tmp_path / 'foreign.npz')).bodies == ()

@@ -34,7 +34,8 @@ def test_a_batch_is_windows_of_the_file(folder):
     data = DATASETS.build(dict(type='MotionWindowDataset', ann_file='train.npz', data_root=str(folder),
                                shape_noise=0.0))
     assert len(data) == 3 and data.redrawn_each_epoch
-    assert data.metainfo == {'dataset_name': 'train', 'fps': 30.0, 'action_names': []}
+    assert data.metainfo == {'dataset_name': 'train', 'fps': 30.0, 'seq_len': 16, 'action_names': [],
+                             'bodies': []}
     batch = data.__getitems__([2, 0, 1, 1])
     check_motion_batch(batch)
     assert {key: tuple(value.shape) for key, value in batch.items()} == {
@@ -157,8 +158,7 @@ def test_base_configs_hand_out_batches(name, tmp_path):
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    (dict(order=3), 'order=3'), (dict(seq_len=2), 'order=1 needs at least 3 frames'),
-    (dict(seq_len=4, order=2), 'order=2 needs at least 5 frames'), (dict(windows='some'), "windows='some'"),
+    (dict(seq_len=2), 'seq_len=2: expected at least 3 frames'), (dict(windows='some'), "windows='some'"),
     (dict(window_stride=4), 'no effect'), (dict(windows='all', window_stride=0), 'window_stride=0'),
     (dict(windows='all', time_reversal=True), 'time_reversal'), (dict(shape_noise=-1.0), 'shape_noise'),
     (dict(shape_noise=float('inf')), 'shape_noise')])

@@ -4,6 +4,7 @@ from motionlab.engine.hooks.bn_momentum_hook import BNMomentumHook
 from motionlab.engine.hooks.body_hook import BodyHook
 from motionlab.engine.hooks.checkpoint_hook import CheckpointHook
 from motionlab.engine.hooks.codec_statistics_hook import CodecStatisticsHook
+from motionlab.engine.hooks.data_fit_hook import DataFitHook
 from motionlab.engine.hooks.early_stopping_hook import EarlyStoppingHook
 from motionlab.engine.hooks.ema_hook import EMAHook
 from motionlab.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteError
@@ -13,6 +14,6 @@ from motionlab.engine.hooks.pose_prior_hook import PosePriorHook
 from motionlab.engine.hooks.runtime_info_hook import RuntimeInfoHook
 from motionlab.engine.hooks.seed_hook import IterationSeedHook
 
-__all__ = ['BNMomentumHook', 'BodyHook', 'CheckpointHook', 'CodecStatisticsHook', 'EMAHook', 'EarlyStoppingHook',
-           'FiniteLossHook', 'FrozenBaseHook', 'IterationSeedHook', 'LoggerHook', 'NonFiniteError', 'PosePriorHook',
-           'RuntimeInfoHook']
+__all__ = ['BNMomentumHook', 'BodyHook', 'CheckpointHook', 'CodecStatisticsHook', 'DataFitHook', 'EMAHook',
+           'EarlyStoppingHook', 'FiniteLossHook', 'FrozenBaseHook', 'IterationSeedHook', 'LoggerHook', 'NonFiniteError',
+           'PosePriorHook', 'RuntimeInfoHook']
