@@ -15,11 +15,13 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
+from motionlab.apis.motion_files import check_finite
 from motionlab.apis.motion_generation import generate_motion, use_body
 from motionlab.body import BodyModel, forward_kinematics, rotvec_to_rotmat
 from motionlab.body.skeletons import SMPLX_22
 from motionlab.codecs import motion_batch as keys
 from motionlab.codecs.motion_blending import lift_to_ground
+from motionlab.codecs.motion_source import check_motion_source
 from motionlab.datasets.amass.motions import NUM_BETAS
 from motionlab.datasets.motion_store import MotionStore
 from motionlab.evaluation.functional.motion import NOT_AVAILABLE, SETTLE_S, pose_distance, score_motions
@@ -34,6 +36,7 @@ SPEEDS_MPS = (1.0, 4.0)
 DISTANCES_M = (1.0, 1.5)
 FIRST_PIECES = {'HumanEva': 80, 'SFU': 160}  # Of these data sets only the first ones count, for realism.
 SHAPES = ('random', 'recorded')
+_SEED_FRAMES = 3  # Of every variant, so that all begin with the same poses.
 _SHOWN = 3  # Motions kept for pictures where there is one condition only.
 
 
@@ -181,16 +184,16 @@ def evaluate_generation(model: MotionDiffuser, body: BodyModel | str | dict | No
         show_progress: Show a progress bar.
 
     Raises:
-        ConfigError: as :func:`conditions`; options out of range; a store of another frame rate.
-        DataError: no recording is long enough.
+        ConfigError: as :func:`conditions`; options out of range; a store of another frame rate or family of bodies.
+        DataError: no recording is long enough; generated motion is not finite.
     """
     asked = conditions(setting, model)
-    if shapes not in SHAPES or batch_size < 1 or (limit is not None and limit < 1) or store.fps != model.codec.fps:
-        raise ConfigError(f'evaluate_generation: found shapes={shapes!r}, batch_size={batch_size}, limit={limit} and '
-                          f'a store at {store.fps:g} fps; expected one of {SHAPES}, numbers of at least 1, and '
-                          f'{model.codec.fps:g} fps.')
+    if shapes not in SHAPES or batch_size < 1 or (limit is not None and limit < 1) or seed < 0:
+        raise ConfigError(f'evaluate_generation: found shapes={shapes!r}, batch_size={batch_size}, limit={limit}, '
+                          f'seed={seed}; expected one of {SHAPES}, numbers of at least 1, and a seed of at least 0.')
     use_body(model, body)
-    rows = first_poses(store, setting, model.codec.num_seed_frames, limit)
+    check_motion_source(model.codec, str(store.path), store.fps, store.bodies)
+    rows = first_poses(store, setting, _SEED_FRAMES, limit)
     jobs = [(condition, number) for condition in asked for number in range(len(rows))]
     parts: dict[str, list[dict[str, Tensor]]] = {}
     motions, ways, poses, seconds = {}, {}, [], 0.0
@@ -259,6 +262,7 @@ def _generate(model: MotionDiffuser, store: MotionStore, rows: np.ndarray, condi
     found = generate_motion(model, None, seeds, betas, SETTINGS[setting].num_frames, generator=generators,
                             controls=control, options=options)
     found = {key: value.cpu() for key, value in found.items()}
+    check_finite(found[keys.BODY_JOINTS])
     return found, time.perf_counter() - start
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,19 @@ def test_small_test_sets_count_as_published(tmp_path):
     assert len(protocol.first_poses(few, 'control', 2)) == 38 + 38 + 1
 
 
+def test_both_variants_begin_with_the_same_poses(store, body, monkeypatch):
+    """Two frames are a seed of the one and none of the other: evenly spread poses would all be others."""
+    begun = []
+    monkeypatch.setattr(protocol, '_generate', lambda model, store, rows, *_: begun.append(rows.tolist()) or (
+        {'body_joints': torch.rand(2, 300, 22, 3)}, 1.0))
+    for order in (1, 2):
+        protocol.evaluate_generation(_model(body, order=order), body, store, 'realism', options=QUICK, limit=2)
+    assert begun == [[0, 602]] * 2
+    for order in (1, 2):
+        protocol.evaluate_generation(_model(body, order=order), body, store, 'realism', options=QUICK)
+    assert begun[2] == begun[3] == [0, 150, 300, 410, 452, 602]
+
+
 def test_a_row_for_each_condition(store, body):
     report = protocol.evaluate_generation(_model(body), body, store, 'control', options=QUICK, limit=2)
     assert len(report.rows) == 8 + 2 and (report.num_motions, report.num_states) == (16, 2)
@@ -88,8 +103,24 @@ def test_adapters_have_settings_of_their_own(store, body, setting, adapter, rows
 
 
 def test_bad_options_are_named(store, body):
-    for options in (dict(shapes='mean'), dict(limit=0), dict(batch_size=0)):
+    for options in (dict(shapes='mean'), dict(limit=0), dict(batch_size=0), dict(seed=-1)):
         with pytest.raises(ConfigError, match='expected one of'):
             protocol.evaluate_generation(_model(body), body, store, **options)
     with pytest.raises(ConfigError, match='setting'):
         protocol.evaluate_generation(_model(body), body, store, 'beauty')
+
+
+def test_motion_that_is_not_finite_gets_no_marks(store, body):
+    model = _model(body)
+    with torch.no_grad():
+        model.backbone.out_fc.bias.fill_(torch.nan)
+    with pytest.raises(DataError, match='NaN or infinity in 2 of 2 motions'):
+        protocol.evaluate_generation(model, body, store, options=QUICK, limit=2)
+
+
+def test_stores_of_another_rate_or_body_are_refused(store, body):
+    with pytest.raises(ConfigError, match=r'test\.npz: found 60 frames per second and a codec of 30'):
+        protocol.evaluate_generation(_model(body), body, replace(store, fps=60.0), options=QUICK)
+    other = ('smplh neutral v: 6890 vertices, SMPLH_NEUTRAL.npz (0123456789ab)',)
+    with pytest.raises(ConfigError, match='prepared with smplh neutral'):
+        protocol.evaluate_generation(_model(body), body, replace(store, bodies=other), options=QUICK)

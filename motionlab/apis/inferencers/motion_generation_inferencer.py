@@ -10,12 +10,13 @@ from matplotlib.image import imsave
 from mmengine import Config
 from torch import Tensor, nn
 
-from motionlab.apis.motion_files import SUFFIXES, BodyMotion, cut_motion, read_motion
+from motionlab.apis.motion_files import SUFFIXES, BodyMotion, check_finite, cut_motion, read_motion
 from motionlab.apis.motion_generation import generate_motion, use_body
 from motionlab.apis.pretrained import model_for
 from motionlab.body import BodyModel
 from motionlab.codecs import motion_batch as keys
 from motionlab.codecs.motion_blending import lift_to_ground
+from motionlab.codecs.motion_source import check_motion_source
 from motionlab.datasets.motion_store import open_motion_store
 from motionlab.evaluation.functional.motion import score_motions
 from motionlab.models import MotionDiffuser
@@ -130,10 +131,12 @@ class MotionGenerationInferencer:
 
         Raises:
             DataError: as :func:`motionlab.apis.motion_files.read_motion`; too few frames from there on.
+            ConfigError: a store of another frame rate, or of bodies of another family.
         """
         path, count = Path(path), self.model.codec.num_seed_frames
         if path.suffix == '.npz' and path.is_file() and 'starts' in read_npz_arrays(path, (), ('starts',)):
             store = open_motion_store(path)
+            check_motion_source(self.model.codec, str(path), store.fps, store.bodies)
             sequence = int(np.searchsorted(store.starts, frame, side='right')) - 1
             sequence = min(max(sequence, 0), len(store.betas) - 1)
             rows = np.arange(store.starts[sequence], store.starts[sequence + 1])
@@ -174,10 +177,15 @@ class MotionGenerationInferencer:
 
         Returns:
             ``{'predictions': GeneratedMotions, 'visualization': (H, W, 3) uint8 RGB or None}``.
+
+        Raises:
+            ConfigError: no seed; a negative ``seed``; as :func:`motionlab.apis.generate_motion`.
+            DataError: likewise; the answer is not finite.
         """
         seeds = [seeds] if isinstance(seeds, BodyMotion) else list(seeds)
-        if not seeds:
-            raise ConfigError('MotionGenerationInferencer: found no seed, expected at least one.')
+        if not seeds or seed < 0:
+            raise ConfigError(f'MotionGenerationInferencer: found {len(seeds) or "no"} seed poses and noise of '
+                              f'seed={seed}, expected at least one, and 0 or more.')
         count = self.model.codec.num_seed_frames
         batch = {key: np.stack([getattr(motion, key)[:count] for motion in seeds])
                  for key in (keys.TRANS, keys.ROOT_ORIENT, keys.POSE_BODY)}
@@ -189,6 +197,7 @@ class MotionGenerationInferencer:
         found = generate_motion(self.model, None, batch, betas, num_frames, generator=generators, controls=controls,
                                 options=options)
         found = {key: value.cpu() for key, value in found.items()}
+        check_finite(found[keys.BODY_JOINTS])
         motions = [self._motion({key: found[key][row] for key in batch}, found[keys.BETAS][row])
                    for row in range(len(seeds))]
         scores = {}
@@ -212,12 +221,11 @@ def _way(controls: MotionControl | Sequence[MotionControl | None] | None, row: i
         return None
 
     def mine(value: object, size: int) -> np.ndarray:
-        each = np.asarray(value, dtype=np.float64).reshape(-1, size)                       # (1 or B, size)
+        each = torch.as_tensor(value, dtype=torch.float64).cpu().numpy().reshape(-1, size)  # (1 or B, size)
         return each[row if len(each) > 1 else 0]
 
     if controls.goal is not None:
-        goal = np.asarray(controls.goal, dtype=np.float64)
-        goal = goal if goal.ndim == 1 else goal[row]
+        goal = mine(controls.goal, torch.as_tensor(controls.goal).shape[-1])
         goal = np.array([goal[0], 0, goal[1]]) if len(goal) == 2 else goal
         return (goal - motion.joints[0, 0]) * [1, 0, 1]
     if controls.direction is None:

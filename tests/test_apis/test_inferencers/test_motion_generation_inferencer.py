@@ -68,6 +68,9 @@ def test_seeds_of_files(inferencer, tmp_path):
             inferencer.seed_of_file(store, bad)
     with pytest.raises(DataError, match='nothing'):
         inferencer.seed_of_file(tmp_path / 'absent.npz')
+    fast = write_motion_store(tmp_path / 'fast.npz', (20,), changes={'fps': np.array(60.0)})
+    with pytest.raises(ConfigError, match='found 60 frames per second'):
+        inferencer.seed_of_file(fast)
 
 
 def test_random_seeds_stand_on_the_ground(inferencer):
@@ -89,3 +92,10 @@ def test_wrong_models_are_named(small_body_file):
         MotionGenerationInferencer(build_model(model_config(None)))
     with pytest.raises(ConfigError, match='no seed'):
         MotionGenerationInferencer(model).generate([], 5)
+    seed = MotionGenerationInferencer(model).random_seed()
+    with pytest.raises(ConfigError, match='seed=-1'):
+        MotionGenerationInferencer(model).generate(seed, 5, seed=-1)
+    with torch.no_grad():
+        model.backbone.out_fc.bias.fill_(torch.inf)
+    with pytest.raises(DataError, match='1 of 1 motions'):
+        MotionGenerationInferencer(model).generate(seed, 5)
