@@ -32,6 +32,7 @@ from motionlab.datasets.motion_store import open_motion_store
 from motionlab.engine.checkpoint import write_atomically
 from motionlab.engine.cli import print_table, run_tool
 from motionlab.engine.config import load_config
+from motionlab.utils import ConfigError
 from motionlab.visualization.motion_drawing import draw_motion_strips
 
 TOOLS = Path(__file__).resolve().parent
@@ -114,7 +115,7 @@ def draw_strips(places: list[Place]) -> np.ndarray | None:
                 if name in arrays:
                     motions.append(arrays[name])
                     captions.append(f'{variant}, {name}')
-    fps = load_config(places[0].run.config).model.codec.get('fps', 30)
+    fps = load_config(places[0].run.config, parse_options(places[0].run.options)).model.codec.get('fps', 30)
     return draw_motion_strips(motions, fps, 8, captions) if motions else None
 
 
@@ -141,8 +142,10 @@ def main() -> int:
 
 
 def first_test_file(config: str, options: list[str]) -> Path:
-    """The annotation of the config's first test set."""
-    loaders = load_config(config, parse_options(options)).test_dataloader
+    """The annotation of the config's first test set; ConfigError where it has none."""
+    loaders = load_config(config, parse_options(options)).get('test_dataloader')
+    if not loaders:
+        raise ConfigError(f'{config}: found no test_dataloader, expected one, or --store FILE.')
     dataset = (loaders[0] if isinstance(loaders, list | tuple) else loaders)['dataset']
     return Path(dataset.get('data_root', ''), dataset['ann_file'])
 

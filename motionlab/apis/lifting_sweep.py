@@ -126,7 +126,7 @@ def describe_run(config: str, cfg: Config, frames: int, variant: str, seed: int,
     train = cfg.train_dataloader.dataset
     sources = [_name(each) for each in train.get('datasets', [train])]
     return Run(config, _name(train), frames, variant, seed, tuple(options), tuple(sources),
-               tuple(_name(loader.dataset) for loader in _listed(cfg.test_dataloader)),
+               tuple(_name(loader.dataset) for loader in _listed(cfg.get('test_dataloader') or [])),
                _flatten({key: cfg.get(key) for key in _TRAINING}), _flatten({key: cfg.get(key) for key in _TESTING}))
 
 

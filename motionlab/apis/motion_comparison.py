@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from motionlab.apis.lifting_sweep import Run, describe_run, parse_options
+from motionlab.apis.pretrained import build_model
 from motionlab.engine.config import load_config
 from motionlab.utils import ConfigError, DataError
 
 ORDERS = {'velocity': 1, 'acceleration': 2}
 SETTINGS = ('realism', 'control')
+_SEQ_LEN = 16  # Of datasets that do not say.
 _TAKEN = ('randomness.seed', 'work_dir', 'model.codec.order')
 # (setting, metric, what it is called); losses are those of the last validation.
 ROWS = (('losses', 'simple', 'val simple (features, MSE) *'), ('losses', 'fk', 'val fk (joints, m^2)'),
@@ -31,6 +33,8 @@ def comparison_runs(config: str, seeds: Sequence[int], options: Sequence[str], e
                     ) -> list[Run]:
     """Both variants for every seed, from one config; they differ by ``model.codec.order`` alone.
 
+    What cannot be trained or read off afterwards shows here, not after hours of the other variant.
+
     Args:
         config: Of a :class:`motionlab.models.MotionDiffuser`.
         seeds: At least one.
@@ -38,7 +42,8 @@ def comparison_runs(config: str, seeds: Sequence[int], options: Sequence[str], e
         evaluation: How generation is evaluated; runs that were evaluated otherwise are evaluated again.
 
     Raises:
-        ConfigError: the config is of another kind, or an option sets what the comparison sets.
+        ConfigError: the config is of another kind, validates on several sets, or cannot be of both orders; an option
+            sets what the comparison sets.
     """
     if taken := [option for option in options if option.partition('=')[0] in _TAKEN]:
         raise ConfigError(f'--cfg-options {taken[0]}: the comparison sets it.')
@@ -47,10 +52,14 @@ def comparison_runs(config: str, seeds: Sequence[int], options: Sequence[str], e
         for seed in dict.fromkeys(seeds):
             own = (f'model.codec.order={order}', f'randomness.seed={seed}', *options)
             cfg = load_config(config, parse_options(own))
-            if cfg.model.get('type') != 'MotionDiffuser' or cfg.get('val_dataloader') is None:
+            if cfg.model.get('type') != 'MotionDiffuser' or not isinstance(cfg.get('val_dataloader'), dict):
                 raise ConfigError(f'{config}: found model.type={cfg.model.get("type")!r}, expected a MotionDiffuser, '
-                                  'and a val_dataloader.')
-            run = describe_run(str(config), cfg, cfg.train_dataloader.dataset.seq_len, variant, seed, own)
+                                  'and one val_dataloader.')
+            codec = build_model(cfg.model).codec
+            lengths = [loader.dataset.get('seq_len', _SEQ_LEN) for loader in (cfg.train_dataloader, cfg.val_dataloader)]
+            for length in lengths:
+                codec.window_frames(length, training=True)
+            run = describe_run(str(config), cfg, lengths[0], variant, seed, own)
             run.testing.update({f'evaluation.{key}': value for key, value in evaluation.items()})
             runs.append(run)
     return runs

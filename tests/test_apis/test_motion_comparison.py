@@ -28,6 +28,26 @@ def test_what_the_comparison_sets_is_refused():
         comparison_runs('configs/pose_prior/vposer-v2-h64_1xb32-20e_demo.py', [0], [], EVALUATION)
 
 
+@pytest.mark.parametrize(('change', 'words'), [
+    ('dict(model=dict(codec=dict(features=("joints", "velocity"))))', "'acceleration' must be there"),
+    ('dict(model=dict(head=dict(order=1)))', 'order'),
+    ('dict(train_dataloader=dict(dataset=dict(seq_len=4)))', 'order=2 needs at least 5 frames'),
+    ('dict(val_dataloader=dict(dataset=dict(seq_len=4)))', 'order=2 needs at least 5 frames')])
+def test_what_only_the_second_variant_refuses_shows_at_once(change, words, tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text(f"_base_ = [{str(DEMO)!r}]\nglobals().update({change})\n")
+    with pytest.raises(ConfigError, match=words):
+        comparison_runs(str(path), [0], [], EVALUATION)
+
+
+def test_several_validation_sets_have_no_losses_to_compare(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text(f"_base_ = [{str(DEMO)!r}]\nval_dataloader = [_base_.val_dataloader, _base_.val_dataloader]\n"
+                    "test_dataloader = None\n")
+    with pytest.raises(ConfigError, match='one val_dataloader'):
+        comparison_runs(str(path), [0], [], EVALUATION)
+
+
 def _found(fk: float, skating: float, variant: str) -> dict:
     rows = {'all': dict(skating=skating, velocity_error=0.5), 'recorded': dict(skating=0.01)}
     return {'losses': {'simple': 1.0, 'fk': fk, variant: 0.1, 'total': 2.0},
