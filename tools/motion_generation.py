@@ -121,7 +121,16 @@ def control_of(args: argparse.Namespace) -> MotionControl | list[MotionControl |
     return None if control == MotionControl() else control
 
 
+def make_folder(path: Path) -> None:
+    """Make it before there is anything to lose; ConfigError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f'{path}: cannot be made: {error.strerror}.') from None
+
+
 def generate(args: argparse.Namespace) -> None:
+    make_folder(Path(args.out_dir))
     inferencer = make_inferencer(args)
     seeds = [inferencer.seed_of_file(path, args.frame, args.source_up_axis) for path in args.seeds]
     seeds += [inferencer.random_seed(args.noise_seed + number) for number in range(args.random)]
@@ -145,6 +154,8 @@ def generate(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     if args.out and Path(args.out).suffix != '.json':
         raise ConfigError(f'--out {args.out}: numbers are written as JSON, name a .json file.')
+    if args.out:
+        make_folder(Path(args.out).parent)
     inferencer, store = make_inferencer(args), open_motion_store(args.store)
     options = replace(PROTOCOL, num_steps=PROTOCOL.num_steps if args.steps is None else args.steps,
                       seq_len=args.seq_len, spacing=args.spacing, snap=not args.no_snap)
@@ -158,7 +169,6 @@ def evaluate(args: argparse.Namespace) -> None:
             write_strips(Path(args.out), reports[setting], inferencer.fps)
     if args.out:
         text = json.dumps({setting: report.as_dict() for setting, report in reports.items()}, indent=1)
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(args.out, lambda file: file.write(text.encode()))
         print(f'written: {args.out}')
 
@@ -180,12 +190,11 @@ def make_table(report: GenerationReport) -> Table:
 
 def write_strips(out: Path, report: GenerationReport, fps: float) -> None:
     """The first motions of each condition beside the numbers: a picture, and their joints (T, 22, 3)."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     names = list(report.motions)
     picture = draw_motion_strips([report.motions[name] for name in names], fps, 8, names,
                                  [report.ways[name] for name in names])
     imsave(out.with_name(f'{out.stem}_{report.setting}.png'), picture)
-    np.savez(out.with_name(f'{out.stem}_{report.setting}.npz'), **report.motions)
+    write_atomically(out.with_name(f'{out.stem}_{report.setting}.npz'), lambda file: np.savez(file, **report.motions))
 
 
 def main() -> None:

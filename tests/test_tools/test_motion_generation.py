@@ -65,14 +65,20 @@ def test_evaluate(tool, weights, tmp_path, monkeypatch, capsys):
 
 
 def test_what_does_not_fit_is_named(tool, weights, tmp_path, monkeypatch):
+    (tmp_path / 'file').touch()
+
     def generate(*options):
         _run(tool, monkeypatch, 'generate', weights, '--out-dir', tmp_path, *options)
 
     for options, words in ((('--random', 1, '--speed', 1), '--direction'), ((), 'no seed'),
                            (('--random', 1, '--action', 1), 'no adapter'),
-                           (('--random', 1, '--frames', 0), 'num_frames')):
+                           (('--random', 1, '--frames', 0), 'num_frames'),
+                           (('--random', 1, '--noise-seed', -1), 'seed=-1'),
+                           (('--random', 1, '--out-dir', tmp_path / 'file/out'), 'cannot be made')):
         with pytest.raises(ConfigError, match=words):
             generate(*options)
+    with pytest.raises(ConfigError, match='cannot be made'):  # Before anything is generated, or even read.
+        _run(tool, monkeypatch, 'evaluate', weights, '--store', 'absent.npz', '--out', tmp_path / 'file/out/a.json')
     monkeypatch.setattr(sys, 'argv', ['motion_generation.py', 'generate', '--out-dir', str(tmp_path)])
     with pytest.raises(ConfigError, match='neither'):
         tool.main()
