@@ -1,6 +1,6 @@
 """Motion from a trained model, a first pose and noise (PRIMAL; Zhang et al., ICCV 2025, arXiv 2503.17544)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from motionlab.apis.pose_prior import evaluating
 from motionlab.body import BodyModel, load_body
 from motionlab.models import MotionDiffuser
-from motionlab.models.layers import HalfLinear
+from motionlab.models.layers import HalfLinear, PackedLinear
 from motionlab.models.motion_rollout import MotionRollout, WindowNoise
 from motionlab.models.rollout_options import LegacySwitches, MotionControl, RolloutOptions
 from motionlab.registry import BODY_MODELS
@@ -178,8 +178,30 @@ def half_weights(model: MotionDiffuser) -> MotionDiffuser:
     and its weights cannot be saved; see :class:`motionlab.models.layers.HalfLinear`.
 
     Raises:
-        ConfigError: the model is not in float32 on the CPU, or this PyTorch has no such kernels.
+        ConfigError: the model is not in float32 on the CPU, is such a copy already, or this PyTorch has no such
+            kernels.
     """
+    return _with_linears(model, HalfLinear)
+
+
+def pack_weights(model: MotionDiffuser) -> MotionDiffuser:
+    """A copy of a model on the CPU whose network has its weights laid out for few rows: the same motion, sooner.
+
+    For the stepper, as a window of one sequence has 16 rows. With many sequences there is nothing to gain. Sums are
+    taken in another order, nothing else changes. The copy is for inference only, and its weights cannot be saved; see
+    :class:`motionlab.models.layers.PackedLinear`.
+
+    Raises:
+        ConfigError: as :func:`half_weights`.
+    """
+    return _with_linears(model, PackedLinear)
+
+
+def _with_linears(model: MotionDiffuser, make: Callable[[nn.Linear], nn.Module]) -> MotionDiffuser:
+    """A copy with the same body and other linear layers in its network."""
+    if any(isinstance(module, (HalfLinear, PackedLinear)) for module in model.backbone.modules()):
+        raise ConfigError('half_weights, pack_weights: found a model that one of them has made, expected the trained '
+                          'one.')
     body, model.codec.body = model.codec.body, None
     try:
         copied = deepcopy(model).eval()
@@ -189,17 +211,5 @@ def half_weights(model: MotionDiffuser) -> MotionDiffuser:
     for module in list(copied.backbone.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
-                setattr(module, name, HalfLinear(child))
+                setattr(module, name, make(child))
     return copied
-
-
-def pack_weights(model: nn.Module) -> None:
-    """Turn the matrices of linear layers round in memory, in place: the same numbers, products with few rows faster.
-
-    A window of one sequence has 16 rows, and its products take as long as it takes to read the weights; matrix
-    libraries read them faster when the inputs of all outputs lie side by side. On CPUs only. Training goes on as
-    before, only slower.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and module.weight.device.type == 'cpu':
-            module.weight.data = module.weight.data.t().contiguous().t()

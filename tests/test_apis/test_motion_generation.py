@@ -134,14 +134,19 @@ def test_half_precision_networks(dtype, body):
     torch.testing.assert_close(found['joints'], expected['joints'], atol=0.1, rtol=0)
 
 
-def test_packed_weights_are_the_same_numbers(body):
+def test_packed_weights_give_the_same_motion(body):
     model = tiny_model(body, 1)
     kept, expected = {key: value.clone() for key, value in model.state_dict().items()}, _motion(model)
-    pack_weights(model)
-    assert model.backbone.in_fc.weight.stride() == (1, 16)
+    packed = pack_weights(model)
+    torch.testing.assert_close(_motion(packed)['joints'], expected['joints'], atol=1e-5, rtol=0)
+    assert packed.codec.body is model.codec.body and not isinstance(packed.backbone.in_fc, torch.nn.Linear)
     assert all(torch.equal(value, kept[key]) for key, value in model.state_dict().items())
-    found = _motion(model)
-    torch.testing.assert_close(found['joints'], expected['joints'], atol=1e-5, rtol=0)
+    assert torch.equal(_motion(model)['joints'], expected['joints'])
+    for again in (half_weights, pack_weights):
+        with pytest.raises(ConfigError, match='one of them has made'):
+            again(packed)
+    with pytest.raises(ConfigError, match='expected float32'):
+        pack_weights(tiny_model(body, 1).double())
 
 
 @pytest.mark.skipif('fbgemm' not in torch.backends.quantized.supported_engines, reason='x86 CPUs only')

@@ -5,12 +5,14 @@ python tools/analysis_tools/benchmark_motion_generation.py BODY.npz [options]
 Plain: the published network in torch.nn, one sequence at a time, and full meshes of the smplx package wherever the
 original computes them: two for the frame of a seed, one of every frame for the way back into the world, with --snap
 and --reproject those of their joints. Ours: generate_motion with the same weights and noise, one sequence and many at
-once; answers are compared, with the legacy switches that make them equal. Half weights are those of half_weights, which
-read half the bytes and are not quite equal. Afterwards the stepper's latencies, and how
-far a denoising step is from its floor: the time in which the network's weights are read and written once (copy), and
-that of its multiplications at the speed of a large matrix product.
+once; answers are compared, with the legacy switches that make them equal. One sequence runs with pack_weights, or with
+half_weights, which read half the bytes and are not quite equal; --more-threads times it with more than the threads of
+the plain formulation too. Afterwards the stepper's latencies, and how far a denoising step is from its floor: the time
+in which the network's weights are read and written once (copy), and that of its multiplications at the speed of a large
+matrix product.
 
-Seconds are those of the processor where there is one thread: other processes disturb them little.
+Seconds are those of the processor where there is one thread, which other processes disturb little, and of the wall
+clock where there are more.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -177,20 +179,39 @@ def make_seed(count: int) -> tuple[dict[str, Tensor], Tensor]:
     return seed, torch.randn(count, 16, generator=generator)
 
 
-def timed(function: Callable[[], object], clock: Callable[[], float]) -> float:
+@dataclass(frozen=True)
+class Threads:
+    """How many threads of torch each side has.
+
+    Args:
+        one: Of one sequence, on both sides.
+        many: Of many sequences.
+        more: Of one sequence, ours, once more; 0 for not at all.
+        wall: Whether to take wall-clock seconds with one thread too.
+    """
+
+    one: int
+    many: int
+    more: int
+    wall: bool
+
+
+def timed(function: Callable[[], object], threads: int, wall: bool) -> float:
     """Seconds of a call."""
+    torch.set_num_threads(threads)
+    clock = time.perf_counter if wall or threads > 1 else time.process_time
     start = clock()
     function()
     return clock() - start
 
 
-def measure_frames(model: MotionDiffuser, plain: PlainGeneration, batch_size: int, windows: int, repeats: int,
-                   threads: tuple[int, int], clock: Callable[[], float]) -> dict[str, float]:
+def measure_frames(model: MotionDiffuser, fast: dict[str, MotionDiffuser], plain: PlainGeneration, batch_size: int,
+                   windows: int, repeats: int, threads: Threads) -> dict[str, float]:
     """Frames per second of plain and ours with one sequence and with ``batch_size``, taking turns; and differences.
 
-    ``threads`` are those of one sequence, on both sides, and of many.
+    ``fast`` are the forms of ``model`` for one sequence: ``ours`` and ``half``.
     """
-    options, half = plain.options, half_weights(model)
+    options = plain.options
     seed, betas = make_seed(batch_size)
     batch = seed_batch(model, seed, betas)
     one = {key: value[:1] for key, value in batch.items()}
@@ -199,64 +220,71 @@ def measure_frames(model: MotionDiffuser, plain: PlainGeneration, batch_size: in
     noise = torch.randn(batch_size, *shape, generator=torch.Generator().manual_seed(1))
     wanted = windows * (frames - 1)
 
-    def ours(seed: dict, noise: Tensor, options: RolloutOptions, model: MotionDiffuser = model) -> dict[str, Tensor]:
-        return generate_motion(model, None, seed, seed['betas'], wanted, noise=noise, options=options)
+    def ours(model: MotionDiffuser, seed: dict, options: RolloutOptions) -> dict[str, Tensor]:
+        recorded = noise[:len(seed['betas'])]
+        return generate_motion(model, None, seed, seed['betas'], wanted, noise=recorded, options=options)
 
     legacy = replace(options, legacy=LegacySwitches.original())
     expected = plain.run(one, windows, noise[0])
-    alone = ours(one, noise[:1], legacy)
-    together = ours(batch, noise, legacy)
+    answers = {name: ours(form, one, legacy) for name, form in fast.items()}
+    exact = (answers['ours'], ours(model, batch, legacy))
     difference = max((expected[key] - found[key][0]).abs().max().item() for key in ('trans', 'joints')
-                     for found in (alone, together))
-    ways = {'plain': lambda: plain.run(one, windows, noise[0]), 'ours': lambda: ours(one, noise[:1], options),
-            'half': lambda: ours(one, noise[:1], options, half), 'batched': lambda: ours(batch, noise, options)}
+                     for found in exact)
+    ways = {'plain': (threads.one, lambda: plain.run(one, windows, noise[0])),
+            'batched': (threads.many, lambda: ours(model, batch, options))}
+    for name, form in fast.items():
+        ways[name] = (threads.one, lambda form=form: ours(form, one, options))
+        if threads.more:
+            ways[f'{name}_more'] = (threads.more, ways[name][1])
     seconds = {name: [] for name in ways}
     plain.meshes = 0
     for _ in track(range(repeats), 'Generating', transient=True):
-        for name, way in ways.items():
-            torch.set_num_threads(threads[name == 'batched'])
-            seconds[name].append(timed(way, clock))
-    torch.set_num_threads(threads[0])
-    found = {f'{name}_fps': wanted * (batch_size if name == 'batched' else 1) / statistics.median(values)
-             for name, values in seconds.items()}
-    found['speedup'] = statistics.median(a / b for a, b in zip(seconds['plain'], seconds['ours']))
-    found['half_speedup'] = statistics.median(a / b for a, b in zip(seconds['plain'], seconds['half']))
-    found['batched_speedup'] = statistics.median(batch_size * a / b
-                                                 for a, b in zip(seconds['plain'], seconds['batched']))
-    halved = (ours(one, noise[:1], legacy, half)['joints'][0] - expected['joints']).abs().max().item()
+        for name, (count, way) in ways.items():
+            seconds[name].append(timed(way, count, threads.wall))
+    torch.set_num_threads(threads.one)
+    found: dict[str, float] = {}
+    for name, values in seconds.items():
+        size = batch_size if name == 'batched' else 1
+        found[f'{name}_fps'] = wanted * size / statistics.median(values)
+        found[f'{name}_speedup'] = statistics.median(size * a / b for a, b in zip(seconds['plain'], values))
+    halved = (answers['half']['joints'][0] - expected['joints']).abs().max().item()
     return {**found, 'meshes_per_window': plain.meshes / repeats / windows, 'largest_difference_m': difference,
             'half_difference_m': halved}
 
 
-def measure_steps(model: MotionDiffuser, options: RolloutOptions, count: int) -> dict[str, float]:
+def measure_steps(model: MotionDiffuser, options: RolloutOptions, count: int, threads: int) -> dict[str, float]:
     """Latency of the stepper with one sequence: wall-clock seconds, p50 and p99."""
+    torch.set_num_threads(threads)
     seed, betas = make_seed(1)
     stepper = MotionStepper.begin(model, None, seed, betas, torch.Generator().manual_seed(0), options)
     stepper.step()
     latencies = [stepper.step() for _ in track(range(count), 'Stepping', transient=True)]
     seconds = np.array([step.latency_s for step in latencies])
     return dict(p50_s=float(np.quantile(seconds, 0.5)), p99_s=float(np.quantile(seconds, 0.99)),
-                duration_s=latencies[0].duration_s, frames=stepper.num_frames)
+                duration_s=latencies[0].duration_s, frames=stepper.num_frames, threads=threads)
 
 
-def measure_floor(model: MotionDiffuser, plain: PlainGeneration, batch_size: int, repeats: int,
-                  clock: Callable[[], float]) -> dict[str, float]:
-    """Seconds of one denoising step, ours as it is and with packed weights, and of what it cannot do without."""
-    net, half = model.backbone, half_weights(model).backbone
+def measure_floor(model: MotionDiffuser, fast: dict[str, MotionDiffuser], plain: PlainGeneration, batch_size: int,
+                  repeats: int, threads: Threads) -> dict[str, float]:
+    """Seconds of one denoising step with the threads of one sequence, and of what it cannot do without."""
+    net, half = model.backbone, fast['half'].backbone
     count = sum(value.numel() for value in net.parameters())
     source, target = torch.ones(count), torch.empty(count)
     square = torch.randn(1024, 1024)
     found: dict[str, float] = {'weights_mb': 4e-6 * count}
     ways: dict[str, Callable[[], object]] = {'copy_s': lambda: target.copy_(source), 'square': lambda: square @ square}
-    for size in (1, batch_size):
+    for size, ours in ((1, fast['ours'].backbone), (batch_size, net)):
         x = torch.randn(size, model.codec.window_frames(plain.options.seq_len), net.in_channels)
         t, seed = torch.full((size,), 5), torch.randn(size, 1, net.embed_dim)
         ways[f'plain_{size}_s'] = lambda x=x, t=t, seed=seed: plain.denoiser(x, t, seed)
-        ways[f'ours_{size}_s'] = lambda x=x, t=t, seed=seed: net(x, t, seed)
+        ways[f'ours_{size}_s'] = lambda ours=ours, x=x, t=t, seed=seed: ours(x, t, seed)
         ways[f'half_{size}_s'] = lambda x=x, t=t, seed=seed: half(x, t, seed)
         found[f'products_{size}'] = 2 * count * size * (x.shape[1] + 1)
+    seconds = {name: [] for name in ways}
     with torch.no_grad():
-        seconds = {name: [timed(way, clock) for _ in range(repeats)] for name, way in ways.items()}
+        for _ in range(repeats):
+            for name, way in ways.items():
+                seconds[name].append(timed(way, threads.one, threads.wall))
     found |= {name: min(values) for name, values in seconds.items()}
     rate = 2 * 1024 ** 3 / found.pop('square')
     for size in (1, batch_size):
@@ -274,55 +302,57 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--latencies', type=int, default=50, help='steps of the stepper (default 50)')
     parser.add_argument('--snap', action='store_true', help='set windows on the ground')
     parser.add_argument('--reproject', action='store_true', help='take the joints of seeds from the body')
-    parser.add_argument('--unpacked', action='store_true', help='leave weights in the order they are trained in')
+    parser.add_argument('--unpacked', action='store_true', help='one sequence with weights as they are trained')
     parser.add_argument('--num-layers', type=int, default=10)
     parser.add_argument('--embed-dim', type=int, default=256)
     parser.add_argument('--ffn-dim', type=int, default=2048)
     parser.add_argument('--threads', type=int, default=1, help='threads of torch (default 1)')
     parser.add_argument('--batch-threads', type=int, help='threads of many sequences at once (default: --threads)')
+    parser.add_argument('--more-threads', type=int, default=0, metavar='N',
+                        help='time one sequence of ours with N threads too')
     parser.add_argument('--wall', action='store_true', help='wall-clock seconds instead of those of the processor')
     parser.add_argument('--json', metavar='FILE', help='write the figures here')
     args = parser.parse_args(argv)
-    args.batch_threads = args.batch_threads or args.threads
-    torch.set_num_threads(args.threads)
-    clock = time.perf_counter if args.wall or max(args.threads, args.batch_threads) > 1 else time.process_time
+    threads = Threads(args.threads, args.batch_threads or args.threads, args.more_threads, args.wall)
+    torch.set_num_threads(threads.one)
     network = dict(embed_dim=args.embed_dim, num_layers=args.num_layers, num_heads=8, ffn_dim=args.ffn_dim)
     options = RolloutOptions(num_steps=args.num_steps, snap=args.snap, reproject=args.reproject)
     model = build(args.body, network)
     plain = PlainGeneration(model, args.body, options, network)
-    if not args.unpacked:
-        pack_weights(model)
-    found = {**measure_frames(model, plain, args.batch_size, args.windows, args.repeats,
-                              (args.threads, args.batch_threads), clock),
-             'latency': measure_steps(model, options, args.latencies),
-             'half_latency': measure_steps(half_weights(model), options, args.latencies),
-             'floor': measure_floor(model, plain, args.batch_size, 5 * args.repeats, clock)}
-    report(found, args)
+    fast = {'ours': model if args.unpacked else pack_weights(model), 'half': half_weights(model)}
+    found = measure_frames(model, fast, plain, args.batch_size, args.windows, args.repeats, threads)
+    found['latencies'] = {name: [measure_steps(form, options, args.latencies, count)
+                                 for count in (threads.one, threads.more) if count] for name, form in fast.items()}
+    found['floor'] = measure_floor(model, fast, plain, args.batch_size, 5 * args.repeats, threads)
+    report(found, args, threads)
     if args.json:
         Path(args.json).write_text(json.dumps(found, indent=2))
     if not found['largest_difference_m'] < TOLERANCE_M:
         raise SystemExit(f'Answers differ by {found["largest_difference_m"]:.1e} m, expected at most {TOLERANCE_M:g}.')
 
 
-def report(found: dict, args: argparse.Namespace) -> None:
+def report(found: dict, args: argparse.Namespace, threads: Threads) -> None:
     """Two tables and the latencies."""
     table = Table(title=f'Generation, {args.num_steps} steps, medians of {args.repeats}')
     for column in ('formulation', 'sequences', 'threads', 'frames per second', 'speed'):
         table.add_column(column, justify='right')
-    table.add_row(f'plain, {found["meshes_per_window"]:.0f} meshes a window', '1', str(args.threads),
-                  f'{found["plain_fps"]:.0f}', '1.00x')
-    table.add_row('ours', '1', str(args.threads), f'{found["ours_fps"]:.0f}', f'{found["speedup"]:.2f}x')
-    table.add_row('ours, half weights', '1', str(args.threads), f'{found["half_fps"]:.0f}',
-                  f'{found["half_speedup"]:.2f}x')
-    table.add_row('ours', str(args.batch_size), str(args.batch_threads), f'{found["batched_fps"]:.0f}',
-                  f'{found["batched_speedup"]:.2f}x')
+    for name, label, size, count in (
+            ('plain', f'plain, {found["meshes_per_window"]:.0f} meshes a window', 1, threads.one),
+            ('ours', 'ours', 1, threads.one), ('half', 'ours, half weights', 1, threads.one),
+            ('ours_more', 'ours', 1, threads.more), ('half_more', 'ours, half weights', 1, threads.more),
+            ('batched', 'ours', args.batch_size, threads.many)):
+        if count:
+            table.add_row(label, str(size), str(count), f'{found[f"{name}_fps"]:.0f}',
+                          f'{found[f"{name}_speedup"]:.2f}x')
     print_table(table)
     floor, console = found['floor'], Console()
     console.print(f'Largest difference of positions: {found["largest_difference_m"]:.1e} m, of half weights '
                   f'{found["half_difference_m"]:.1e} m after {args.windows} windows')
-    for name, latency in (('Stepper', found['latency']), ('Stepper, half weights', found['half_latency'])):
-        console.print(f'{name}: {latency["frames"]} frames ({1e3 * latency["duration_s"]:.0f} ms of motion) in '
-                      f'{1e3 * latency["p50_s"]:.0f} ms (p50), {1e3 * latency["p99_s"]:.0f} ms (p99), wall clock')
+    for name, label in (('ours', 'Stepper'), ('half', 'Stepper, half weights')):
+        for latency in found['latencies'][name]:
+            console.print(f'{label}, {latency["threads"]} thread(s): {latency["frames"]} frames '
+                          f'({1e3 * latency["duration_s"]:.0f} ms of motion) in {1e3 * latency["p50_s"]:.0f} ms (p50), '
+                          f'{1e3 * latency["p99_s"]:.0f} ms (p99), wall clock')
     table = Table(title=f'One denoising step, ms, fastest of {5 * args.repeats}; {floor["weights_mb"]:.0f} MB of '
                   f'weights')
     for column in ('sequences', 'plain', 'ours', 'half weights', 'weights copied', 'products', 'ours / larger floor'):
