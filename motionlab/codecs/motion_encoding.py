@@ -141,7 +141,8 @@ class MotionEncoding(Codec):
 
     def set_body(self, body: BodyModel) -> None:
         """Take the joints, or markers, of this body from now on."""
-        self.body = body.select_vertices(self.marker_ids or ())  # Without any, there is no mesh to compute by mistake.
+        body = body.select_vertices(self.marker_ids or ())  # Without any, there is no mesh to compute by mistake.
+        self.body = body.train(self.training)  # A part in training mode would have the whole model set for every step.
 
     def rest_joints(self, betas: Tensor) -> Tensor:
         """Unposed joints (B, 22, 3), metres, of shapes (B, n)."""
