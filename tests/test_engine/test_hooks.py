@@ -210,6 +210,20 @@ def test_the_average_begins_after_a_share_of_the_iterations(tmp_path):
     assert torch.equal(load(tmp_path / 'iter_10.pth')['state_dict']['inner.weight'], average)
 
 
+def test_the_decay_grows_with_warmup_and_resumes(tmp_path):
+    cfg = config(tmp_path / 'whole', iters=20, ema=False, accumulate=1)
+    cfg.custom_hooks = [dict(type='EMAHook', decay=0.6, warmup=True), dict(type='Record')]
+    raw = [each['inner.weight'] for each in next(hook for hook in train(cfg).hooks if isinstance(hook, Record)).raw]
+    average = raw[0]  # The first step copies.
+    for step, weights in enumerate(raw[1:], start=1):
+        average = torch.lerp(average, weights, 1 - min(0.6, (1 + step) / (10 + step)))  # 2 / 11, 3 / 12, ... 0.6
+    saved = load(tmp_path / 'whole/iter_20.pth')
+    assert torch.equal(saved['state_dict']['inner.weight'], average)
+    cfg.work_dir = str(tmp_path / 'parts')
+    stop_and_resume(cfg, 4)
+    assert torch.equal(load(tmp_path / 'parts/iter_20.pth')['state_dict']['inner.weight'], average)
+
+
 @pytest.mark.parametrize('options', [dict(decay=1.0), dict(begin_iter=1, begin_epoch=1), dict(begin_ratio=1.0),
                                      dict(begin_ratio=-0.1), dict(begin_epoch=1, begin_ratio=0.1)])
 def test_wrong_ema_settings(options):

@@ -24,6 +24,8 @@ class EMAHook(Hook):
         begin_ratio: The same as a share of training: averaging begins in the first epoch (from 0; with IterLoop the
             first iteration) whose number is above ``begin_ratio * max_epochs`` (``max_iters``), as PRIMAL does it. At
             most one of the three may be given.
+        warmup: Let the decay grow: at the n-th step that is averaged (from 1) it is ``(1 + n) / (10 + n)`` until that
+            reaches ``decay``, so that short trainings do not evaluate their first weights.
 
     Raises:
         ConfigError: ``decay`` or ``begin_ratio`` out of range, several beginnings, or no trainable parameter.
@@ -32,7 +34,7 @@ class EMAHook(Hook):
     priority = 'NORMAL'
 
     def __init__(self, decay: float = 0.999, begin_iter: int = 0, begin_epoch: int = 0,
-                 begin_ratio: float = 0.0):
+                 begin_ratio: float = 0.0, warmup: bool = False):
         for name, share in (('decay', decay), ('begin_ratio', begin_ratio)):
             if not 0 <= share < 1:
                 raise ConfigError(f'EMAHook.{name}: found {share}, expected a number in [0, 1).')
@@ -40,6 +42,7 @@ class EMAHook(Hook):
             raise ConfigError(f'EMAHook: found begin_iter={begin_iter}, begin_epoch={begin_epoch} and '
                               f'begin_ratio={begin_ratio}, expected one of them.')
         self.decay, self.begin_iter, self.begin_epoch, self.begin_ratio = decay, begin_iter, begin_epoch, begin_ratio
+        self.warmup, self.steps = warmup, 0
         self.started = False
         self.average: dict[str, Tensor] = {}  # Tied parameters appear once under each of their names.
         self._params: list[Tensor] = []
@@ -57,6 +60,7 @@ class EMAHook(Hook):
             runner.logger.warning('The checkpoint was saved without EMA: the average begins with its weights.')
         self._take(runner.bare_model, averaged)
         self.started = runner.message_hub.get_info('ema_started', False)
+        self.steps = runner.message_hub.get_info('ema_steps', 0)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
@@ -64,11 +68,18 @@ class EMAHook(Hook):
         if not runner.optim_wrapper.should_update():
             return
         if self.started:
-            torch._foreach_lerp_(self._averages, self._params, 1 - self.decay)
+            torch._foreach_lerp_(self._averages, self._params, 1 - self._next_decay(runner))
             return
         torch._foreach_copy_(self._averages, self._params)
         self.started = self._begins(runner)
         runner.message_hub.update_info('ema_started', self.started)
+
+    def _next_decay(self, runner) -> float:
+        if not self.warmup:
+            return self.decay
+        self.steps += 1
+        runner.message_hub.update_info('ema_steps', self.steps)
+        return min(self.decay, (1 + self.steps) / (10 + self.steps))
 
     def _begins(self, runner) -> bool:
         if not self.begin_ratio:
