@@ -51,17 +51,19 @@ class FrameStoreWriter:
         refuse_existing(self.folder)
         self._meta = {'format': FORMAT, 'num_frames': 0, 'height': height, 'width': width, 'fps': fps,
                       'action_names': list(action_names), 'env': dict(env or {}), 'maker': dict(maker)}
-        self._part = self.folder.with_name(f'.{self.folder.name}.part')
+        self._part = _part(self.folder)
         self._actions: list[np.ndarray] = []
         self._episodes: list[dict] = []
         self._shape = (height, width, 3)
         self.num_frames = 0
         begun = self._part / _MAKER
-        if not begun.is_file() or json.loads(begun.read_text(encoding='utf-8')) != self._plain(self._meta):
+        if _begun(self.folder) != _plain(self._meta):
             shutil.rmtree(self._part, ignore_errors=True)
             self._part.mkdir(parents=True)
             (self._part / _JOURNAL).touch()
-            begun.write_text(json.dumps(self._meta), encoding='utf-8')
+            half = begun.with_suffix('.tmp')
+            half.write_text(json.dumps(self._meta), encoding='utf-8')
+            half.replace(begun)
         self._frames = (self._part / 'frames.npy').open('r+b' if (self._part / 'frames.npy').is_file() else 'w+b') \
             if with_frames else None
         self._header = len(self._npy_header())
@@ -195,9 +197,24 @@ class FrameStoreWriter:
                                                       'shape': (self.num_frames, *self._shape)})
         return stream.getvalue()
 
-    @staticmethod
-    def _plain(value: dict) -> dict:
-        return json.loads(json.dumps(value))
+
+def begun_size(folder: str | Path, maker: Mapping) -> tuple[int, int] | None:
+    """Height and width of an interrupted store that a writer with this ``maker`` can go on with; None where none is."""
+    meta = _begun(Path(folder))
+    return (meta['height'], meta['width']) if meta is not None and meta['maker'] == _plain(maker) else None
+
+
+def _part(folder: Path) -> Path:
+    return folder.with_name(f'.{folder.name}.part')
+
+
+def _begun(folder: Path) -> dict | None:
+    path = _part(folder) / _MAKER
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None
+
+
+def _plain(value: Mapping) -> dict:
+    return json.loads(json.dumps(dict(value)))
 
 
 def refuse_existing(folder: Path) -> None:

@@ -80,7 +80,7 @@ def record_maze_game(folder: str | Path, recording: MazeRecording) -> FrameStore
         made_by = {'maze_seed': maze_seed, 'seed': number, 'policy': recording.policy,
                    'policy_seed': _MOST_MAZES * recording.seed + number, 'skipped': []}
         steps = _play_maze(game, made_by)
-        return (steps if split == 'train' else _piece(steps, made_by)), made_by
+        return (steps if split == 'train' else cut_piece(steps, made_by)), made_by
 
     with FrameStoreWriter(folder, height, width, fps=recording.fps,
                           maker={'recording': 'maze_game', 'version': GAME_VERSION, **asdict(recording)},
@@ -168,6 +168,23 @@ def collect(steps: Iterator, most: int) -> Episode:
     return np.stack(pictures), actions, end
 
 
+def cut_piece(steps: Iterator, made_by: dict) -> Iterator:
+    """At most 128 frames of a game, from any place in it, drawn by ``made_by['policy_seed']``.
+
+    Args:
+        steps: As in :func:`collect`.
+        made_by: Told which actions were ``skipped``.
+    """
+    pictures, actions, end = collect(steps, sys.maxsize)
+    rng = np.random.Generator(np.random.PCG64(made_by['policy_seed']))
+    start = int(rng.integers(max(1, len(pictures) - _PIECE + 1)))
+    stop = min(start + _PIECE, len(pictures))
+    made_by['skipped'] = actions[:start]
+    yield pictures[start]
+    for place in range(start + 1, stop):
+        yield actions[place - 1], pictures[place], end if place == len(pictures) - 1 else None
+
+
 def _play_maze(game: MazeGame, made_by: dict) -> Iterator:
     yield game.reset(made_by['seed'])
     policy = make_policy(made_by['policy'], made_by['policy_seed'])
@@ -177,15 +194,3 @@ def _play_maze(game: MazeGame, made_by: dict) -> Iterator:
         picture, _, terminated, truncated, _ = game.step(action)
         end = 'terminated' if terminated else 'truncated' if truncated else None
         yield action, picture, end
-
-
-def _piece(steps: Iterator, made_by: dict) -> Iterator:
-    """At most 128 frames of a game, from any place in it; tells ``made_by`` which actions came before."""
-    pictures, actions, end = collect(steps, sys.maxsize)
-    rng = np.random.Generator(np.random.PCG64(made_by['policy_seed']))
-    start = int(rng.integers(max(1, len(pictures) - _PIECE + 1)))
-    stop = min(start + _PIECE, len(pictures))
-    made_by['skipped'] = actions[:start]
-    yield pictures[start]
-    for place in range(start + 1, stop):
-        yield actions[place - 1], pictures[place], end if place == len(pictures) - 1 else None

@@ -31,6 +31,9 @@ class FrameEncoder(Protocol):
     def raw_latents(self, frames: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, C, h, w), not normalised: statistics may be fitted later."""
 
+    def check_size(self, height: int, width: int, source: object) -> tuple[int, int]:
+        """Refuse frames that are no multiple of the codec's factor."""
+
     def content_hash(self) -> str:
         """Hexadecimal digits that change with everything that changes latents."""
 
@@ -117,10 +120,12 @@ def write_latent_cache(store: FrameStore, codec: FrameEncoder, batch_size: int =
 
     Raises:
         ConfigError: the store has no frames.
-        DataError: the codec makes latents that float16 cannot hold, or that are not finite; names the row.
+        DataError: the codec cannot encode frames of this size (names the nearest that it can), or makes latents that
+            are not finite or that float16 cannot hold (names the row).
     """
     if store.frames is None:
         raise ConfigError(f'{store.path}: holds latents only; there are no frames to encode.')
+    codec.check_size(*store.frame_size, store.path / 'frames.npy')
     codec_hash = codec.content_hash()
     path = _file(store, codec_hash)
     if path.is_file():

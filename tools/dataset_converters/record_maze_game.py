@@ -10,10 +10,10 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from motionlab.datasets.frame_store import FrameStore
+from motionlab.datasets.frame_summary import print_store
 from motionlab.datasets.game_recording import MazeRecording, record_maze_game
 from motionlab.datasets.maze_game import POLICIES
-from motionlab.engine.cli import print_table, run_tool
+from motionlab.engine.cli import run_tool
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -37,20 +37,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     option('--random-ghosts', 'random_ghosts', 'how often a ghost takes a random way, 0 to 1', float)
     option('--fps', 'fps', 'frames per second of play', float)
     return parser.parse_args(argv)
-
-
-def print_store(store: FrameStore) -> None:
-    """One row per split."""
-    from rich.table import Table
-    height, width = store.frame_size
-    table = Table(title=f'{store.path}: {len(store)} frames of {height} x {width}')
-    for column in ('split', 'episodes', 'frames', 'cut', 'terminated', 'truncated'):
-        table.add_column(column, justify='left' if column == 'split' else 'right')
-    for name in store.meta['splits']:
-        episodes = store.split_episodes(name)
-        ends = [int((store.end[episodes] == end).sum()) for end in range(3)]
-        table.add_row(name, str(len(episodes)), str(store.lengths[episodes].sum()), *map(str, ends))
-    print_table(table)
 
 
 def main(argv: list[str] | None = None) -> int:
