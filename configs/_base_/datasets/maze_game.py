@@ -8,15 +8,15 @@ train_dataloader = dict(
     pin_memory=True,
     sampler=dict(type='ResumableSampler', shuffle=True),
     collate_fn=dict(type='batch_collate'),
-    dataset=dict(type='FrameWindowDataset', data_root='data/maze_game/', ann_file='maze64', split='train', num_history=4,
-                 pad=True))
+    dataset=dict(type='FrameWindowDataset', data_root='data/maze_game/', ann_file='maze64', split='train',
+                 num_history=4, pad=True))
 val_dataloader = dict(
     batch_size=16,
     num_workers=0,
     sampler=dict(type='ResumableSampler', shuffle=False),
     collate_fn=dict(type='batch_collate'),
-    dataset=dict(type='FrameWindowDataset', data_root='data/maze_game/', ann_file='maze64', split='val', num_history=4,
-                 pad=True))
+    dataset=dict(type='FrameWindowDataset', data_root='data/maze_game/', ann_file='maze64', split='val',
+                 num_history=4, pad=True))
 test_dataloader = [
     dict(val_dataloader, dataset=dict(val_dataloader['dataset'], split=name, dataset_name=name))
     for name in ('test_seen', 'test_unseen')
