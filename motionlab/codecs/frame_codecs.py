@@ -1,8 +1,7 @@
 """RGB frames in, latents of a frozen autoencoder out, and back."""
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +11,18 @@ from motionlab.codecs.base import Codec
 from motionlab.codecs.latent_statistics import LatentStatistics
 from motionlab.registry import CODECS
 from motionlab.utils import ConfigError, DataError
+from motionlab.utils.tensor_hash import tensors_hash
 
 _PREPROCESSING = 'RGB uint8 / 127.5 - 1'
 _PIXELS_AT_ONCE = 2 ** 23  # 128 frames of 256 x 256: bounds the memory of a network's first layers.
+
+
+def check_frame_size(height: int, width: int, factor: int, source: object = 'frames') -> None:
+    """Raise :class:`DataError` with the nearest valid size unless both sides are positive multiples of ``factor``."""
+    valid = tuple(max(1, (side + factor // 2) // factor) * factor for side in (height, width))
+    if (height, width) != valid:
+        raise DataError(source, 'height and width', f'{height} x {width} px', f'multiples of {factor} px',
+                        f'The nearest valid size is {valid[0]} x {valid[1]}.')
 
 
 class FrameCodec(Codec):
@@ -30,8 +38,8 @@ class FrameCodec(Codec):
 
     Args:
         network: Has ``encode(images (N, 3, H, W)) -> (N, C, h, w)``, ``decode`` back, ``encoder`` (a module; the
-            weights that decide about latents), ``latent_channels`` and ``factor``.
-        config: Of the network, plain data; part of the content hash.
+            weights that decide about latents), ``encoder_config`` (plain data: what else decides), ``latent_channels``
+            and ``factor``. Where its weights are on the meta device it has none: the codec knows its sizes only.
         scaling_factor: Without ``normalise``: what raw latents are multiplied by, about 1 / their deviation.
         normalise: Mean and deviation of every channel from the training set, by
             :class:`motionlab.engine.hooks.CodecStatisticsHook`.
@@ -44,14 +52,12 @@ class FrameCodec(Codec):
         ConfigError: ``scaling_factor`` is not positive, or given beside ``normalise``.
     """
 
-    def __init__(self, network: nn.Module, config: Mapping[str, object], scaling_factor: float | None = None,
-                 normalise: bool = False):
+    def __init__(self, network: nn.Module, scaling_factor: float | None = None, normalise: bool = False):
         super().__init__()
         if scaling_factor is not None and (normalise or not scaling_factor > 0):
             raise ConfigError(f'{type(self).__name__}: found scaling_factor={scaling_factor}, normalise={normalise}; '
                               'expected a positive number, or None with normalise=True.')
         self._frozen = [network.eval().requires_grad_(False)]  # In a list, torch does not see a submodule.
-        self.config = dict(config)
         self.factor, self.latent_channels = network.factor, network.latent_channels
         self.in_channels = self.out_channels = self.latent_channels
         self.scaling_factor = 1.0 if scaling_factor is None else float(scaling_factor)
@@ -59,22 +65,23 @@ class FrameCodec(Codec):
 
     @property
     def network(self) -> nn.Module:
-        """The frozen network."""
+        """The frozen network. Its own ``encode`` and ``decode`` check no range and clamp nothing."""
         return self._frozen[0]
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether frames can be encoded and decoded; without, only sizes are known."""
+        return not any(weight.is_meta for weight in self.network.parameters())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'FrameCodec':
         super()._apply(fn, recurse)
-        if recurse:
+        if recurse and self.has_weights:
             self.network._apply(fn)
         return self
 
     def check_size(self, height: int, width: int, source: object = 'frames') -> tuple[int, int]:
-        """Latent size (h, w) of frames (height, width); :class:`DataError` with the nearest size that can be encoded.
-        """
-        valid = tuple(max(1, (side + self.factor // 2) // self.factor) * self.factor for side in (height, width))
-        if (height, width) != valid:
-            raise DataError(source, 'height and width', f'{height} x {width} px', f'multiples of {self.factor} px',
-                            f'The nearest valid size is {valid[0]} x {valid[1]}.')
+        """Latent size (h, w) of frames (height, width); :class:`DataError` as :func:`check_frame_size`."""
+        check_frame_size(height, width, self.factor, source)
         return height // self.factor, width // self.factor
 
     def to_images(self, frames: Tensor) -> Tensor:
@@ -178,15 +185,27 @@ class FrameCodec(Codec):
     def content_hash(self) -> str:
         """16 hexadecimal digits for all that decides about raw latents: class, config, encoder weights, preprocessing.
 
-        The decoder has no part in it: caches stay valid when it alone is tuned. Nor have normalisation, precision and
-        device.
+        The decoder has no part in it: caches stay valid when it alone is tuned. Nor have normalisation and device.
+        ConfigError where there are no weights.
         """
-        digest = hashlib.sha256()
-        digest.update(json.dumps([type(self).__name__, self.config, _PREPROCESSING], sort_keys=True).encode())
-        for name, value in sorted(self.network.encoder.state_dict().items()):
-            digest.update(f'{name}{tuple(value.shape)}'.encode())
-            digest.update(value.float().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        self._require_weights()
+        header = json.dumps([type(self).__name__, self.network.encoder_config, _PREPROCESSING], sort_keys=True)
+        return tensors_hash(sorted(self.network.encoder.state_dict().items()), header)
+
+    def check_cache(self, codec_hash: str | None, source: object) -> None:
+        """Refuse cached latents of another codec.
+
+        Args:
+            codec_hash: Of the cache; None where there is none.
+            source: What errors name, e.g. the dataset.
+
+        Raises:
+            DataError: it is not :meth:`content_hash`.
+            ConfigError: there is a cache, but the codec has no weights to compare.
+        """
+        if codec_hash is not None and codec_hash != self.content_hash():
+            raise DataError(source, 'codec hash', codec_hash, f'{self.content_hash()}, of this {type(self).__name__}',
+                            'Latents of another codec mean something else: python tools/cache_latents.py CONFIG.')
 
     def _raw(self, batch: dict[str, Tensor], latents: str, frames: str) -> Tensor:
         if latents not in batch:
@@ -199,8 +218,14 @@ class FrameCodec(Codec):
             raise DataError('latents', name, f'{latents.dtype} {tuple(latents.shape)}',
                             f'floats (..., {self.latent_channels}, h, w)', f'The codec is {type(self).__name__}.')
 
+    def _require_weights(self) -> None:
+        if not self.has_weights:
+            raise ConfigError(f'{type(self).__name__}: has sizes but no weights. Set codec.path to them, e.g. '
+                              '--cfg-options model.codec.path=FOLDER.')
+
     def _run(self, step: Callable[[Tensor], Tensor], values: Tensor, area: int) -> Tensor:
         """Run ``step`` over (..., c, a, b) in parts, one position standing for ``area`` pixels; float32."""
+        self._require_weights()
         dtype = next((weight.dtype for weight in self.network.parameters()), torch.float32)
         flat = values.reshape(-1, *values.shape[-3:]).to(dtype)                            # (N, c, a, b)
         count = max(1, _PIXELS_AT_ONCE // max(1, area * flat.shape[-1] * flat.shape[-2]))
@@ -219,7 +244,7 @@ class PixelBlocks(nn.Module):
 
     def __init__(self, patch: int):
         super().__init__()
-        self.factor, self.latent_channels = patch, 3 * patch ** 2
+        self.factor, self.latent_channels, self.encoder_config = patch, 3 * patch ** 2, {'patch': patch}
         self.encoder, self.decoder = nn.PixelUnshuffle(patch), nn.PixelShuffle(patch)
 
     def encode(self, images: Tensor) -> Tensor:
@@ -249,4 +274,4 @@ class SpaceToDepth(FrameCodec):
     def __init__(self, patch: int = 4, scaling_factor: float | None = None, normalise: bool = False):
         if patch < 1:
             raise ConfigError(f'SpaceToDepth.patch: found {patch}, expected a positive number.')
-        super().__init__(PixelBlocks(patch), {'patch': patch}, scaling_factor, normalise)
+        super().__init__(PixelBlocks(patch), scaling_factor, normalise)

@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from motionlab.codecs.fitted_statistics import FittedStatistics
 from motionlab.utils import ConfigError, DataError
 
 _CONSTANT = 1e-6  # A channel whose deviation is below this carries nothing; it is only centred.
 
 
-class LatentStatistics(nn.Module):
+class LatentStatistics(FittedStatistics):
     """Per-channel mean and standard deviation of latents; :meth:`fit` fills them once.
 
     Args:
@@ -26,14 +27,6 @@ class LatentStatistics(nn.Module):
         super().__init__()
         self.register_buffer('mean', torch.zeros(num_channels))
         self.register_buffer('std', torch.ones(num_channels))
-        self.register_buffer('fitted', torch.tensor(False))
-        self._known_fitted = False
-
-    @property
-    def is_fitted(self) -> bool:
-        """:attr:`fitted` as a plain bool; once true it is not read from the device again."""
-        self._known_fitted = self._known_fitted or bool(self.fitted)
-        return self._known_fitted
 
     def normalise(self, latents: Tensor) -> Tensor:
         """(..., C, h, w) -> zero mean and unit variance in every channel; ConfigError while nothing is fitted."""
@@ -72,7 +65,3 @@ class LatentStatistics(nn.Module):
             raise ConfigError('FrameCodec: normalise=True needs mean and deviation of the latents of the training set. '
                               "Train with default_hooks.codec_statistics=dict(type='CodecStatisticsHook'), load a "
                               'checkpoint, or call codec.fit(batches).')
-
-    def _load_from_state_dict(self, *args) -> None:
-        super()._load_from_state_dict(*args)
-        self._known_fitted = False

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from motionlab.codecs.fitted_statistics import FittedStatistics
 from motionlab.utils import ConfigError, DataError
 
 _PERCENTILES = (1, 99)
 _BLOCK = 64  # Channels whose percentiles are taken at a time, to bound the memory.
 
 
-class LiftingStatistics(nn.Module):
+class LiftingStatistics(FittedStatistics):
     """Buffers that travel with the checkpoint; :meth:`fit` fills them once.
 
     Args:
@@ -27,19 +28,11 @@ class LiftingStatistics(nn.Module):
     def __init__(self, feature_channels: Mapping[str, int], needs_box: bool):
         super().__init__()
         self.feature_channels, self.needs_box = dict(feature_channels), needs_box
-        self.register_buffer('fitted', torch.tensor(False))
         if needs_box:
             self.register_buffer('mean_box', torch.tensor(0.0))
         for key, width in self.feature_channels.items():
             self.register_buffer(f'{key}_low', torch.zeros(width))
             self.register_buffer(f'{key}_high', torch.zeros(width))
-        self._known_fitted = False
-
-    @property
-    def is_fitted(self) -> bool:
-        """:attr:`fitted` as a plain bool; once true it is not read from the device again."""
-        self._known_fitted = self._known_fitted or bool(self.fitted)
-        return self._known_fitted
 
     def require_fitted(self) -> None:
         """Raise :class:`ConfigError` where statistics are still missing."""
@@ -76,10 +69,6 @@ class LiftingStatistics(nn.Module):
         half = (high - low) / 2
         scale = torch.where(half > 0, 1 / half.clamp(min=torch.finfo(half.dtype).tiny), 0)
         return ((features.to(low.dtype) - (low + half)) * scale).clamp(-1, 1)
-
-    def _load_from_state_dict(self, *args) -> None:
-        super()._load_from_state_dict(*args)
-        self._known_fitted = False
 
 
 def _percentiles(key: str, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from motionlab.codecs.fitted_statistics import FittedStatistics
 from motionlab.utils import ConfigError, DataError
 
 
-class BlockScales(nn.Module):
+class BlockScales(FittedStatistics):
     """Root mean square of every block; dividing by it keeps directions, so rotated vectors stay rotated vectors.
 
     Args:
@@ -24,15 +25,7 @@ class BlockScales(nn.Module):
         widths = [channels.stop - channels.start for channels in blocks.values()]
         self.names = tuple(blocks)
         self.register_buffer('scales', torch.ones(len(widths)))
-        self.register_buffer('fitted', torch.tensor(False))
         self.register_buffer('block_of', torch.repeat_interleave(torch.tensor(widths)), persistent=False)  # (D,)
-        self._known_fitted = False
-
-    @property
-    def is_fitted(self) -> bool:
-        """:attr:`fitted` as a plain bool; once true it is not read from the device again."""
-        self._known_fitted = self._known_fitted or bool(self.fitted)
-        return self._known_fitted
 
     def channel_scales(self, like: Tensor) -> Tensor:
         """(D,) scale of every channel, dtype of ``like``; ConfigError while nothing is fitted."""

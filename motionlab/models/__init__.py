@@ -3,11 +3,12 @@
 from motionlab.models import backbones, heads, layers, losses
 from motionlab.models.base_task_model import BaseTaskModel
 from motionlab.models.data_preprocessor import BatchPreprocessor
+from motionlab.models.frame_autoencoder import FrameAutoencoder
 from motionlab.models.frame_predictor import FramePredictor
 from motionlab.models.frame_rollout import FrameOptions, FrameRollout
 from motionlab.models.motion_diffuser import MotionDiffuser
 from motionlab.models.pose_lifter import PoseLifter
 from motionlab.models.pose_prior import PosePrior
 
-__all__ = ['BaseTaskModel', 'BatchPreprocessor', 'FrameOptions', 'FramePredictor', 'FrameRollout', 'MotionDiffuser',
-           'PoseLifter', 'PosePrior', 'backbones', 'heads', 'layers', 'losses']
+__all__ = ['BaseTaskModel', 'BatchPreprocessor', 'FrameAutoencoder', 'FrameOptions', 'FramePredictor', 'FrameRollout',
+           'MotionDiffuser', 'PoseLifter', 'PosePrior', 'backbones', 'heads', 'layers', 'losses']

@@ -1,12 +1,11 @@
 """Train a part of a network on a trained rest that stays as it is."""
 
-import hashlib
-
 import torch
 from mmengine.hooks import Hook
 
 from motionlab.registry import HOOKS
 from motionlab.utils import CheckpointError, ConfigError
+from motionlab.utils.tensor_hash import tensors_hash
 
 
 @HOOKS.register_module()
@@ -45,12 +44,6 @@ class FrozenBaseHook(Hook):
         runner.logger.info(f'Weights that are not trained are unchanged: sha256 {after}')
 
 
-@torch.no_grad()
 def frozen_hash(model: torch.nn.Module) -> str:
     """sha256 of the names and values of all parameters that take no gradients, 16 hexadecimal digits of it."""
-    digest = hashlib.sha256()
-    for name, param in model.named_parameters():
-        if not param.requires_grad:
-            digest.update(name.encode())
-            digest.update(param.contiguous().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return tensors_hash((name, param) for name, param in model.named_parameters() if not param.requires_grad)
