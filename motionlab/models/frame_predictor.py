@@ -1,11 +1,13 @@
 """Next frames of a game from past frames and actions (a playable world model)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from motionlab.codecs import frame_batch as keys
+from motionlab.codecs.frame_source import check_frame_source
 from motionlab.models.base_task_model import BaseTaskModel
 from motionlab.models.guidance import Condition, guidance_batch, guided_velocity
 from motionlab.models.heads.flow_samplers import Velocity, time_of
@@ -59,6 +61,15 @@ class FramePredictor(BaseTaskModel):
     def num_history(self) -> int:
         """S, past frames and actions that the network sees."""
         return self.backbone.num_history
+
+    def check_data(self, metainfo: Mapping[str, Any]) -> None:
+        """Refuse a dataset of another history, other actions, another frame size or latents of another codec.
+
+        Raises:
+            ConfigError: see :func:`motionlab.codecs.frame_source.check_frame_source`.
+            DataError: the same.
+        """
+        check_frame_source(self.codec, self.num_history, self.backbone.num_actions, metainfo)
 
     # ---- parts of a step --------------------------------------------------------------------------------------
 
