@@ -30,7 +30,7 @@ from motionlab.apis.sweep_places import METRICS, Place, find_place
 from motionlab.apis.sweep_work import INTERRUPTED, Worker, shown_command, work
 from motionlab.datasets.motion_store import open_motion_store
 from motionlab.engine.checkpoint import write_atomically
-from motionlab.engine.cli import print_table, run_tool
+from motionlab.engine.cli import make_folder, print_table, run_tool
 from motionlab.engine.config import load_config
 from motionlab.utils import ConfigError
 from motionlab.visualization.motion_drawing import draw_motion_strips
@@ -53,8 +53,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--dry-run', action='store_true', help='list every run with its commands; start nothing')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='K=V', help='overrides for all runs')
     args = parser.parse_args(argv)
-    if min(args.jobs, args.limit, args.steps) < 1:
-        parser.error('--jobs, --limit and --steps: expected at least 1')
+    if min(args.jobs, args.limit, args.steps) < 1 or min(args.seeds) < 0:
+        parser.error('--jobs, --limit and --steps: expected at least 1; --seeds: at least 0')
     return args
 
 
@@ -122,9 +122,8 @@ def draw_strips(places: list[Place]) -> np.ndarray | None:
 def main() -> int:
     args = parse_args()
     store = args.store or first_test_file(args.config, args.cfg_options)
-    open_motion_store(store)  # Wrong data should show before hours of training, not after.
     runs = comparison_runs(args.config, args.seeds, args.cfg_options,
-                           dict(store=str(store), limit=args.limit, steps=args.steps))
+                           dict(store=str(store), limit=args.limit, steps=args.steps), open_motion_store(store))
     places = [find_place(run, args.work_dir) for run in runs]
     todo = [place for place in places if not place.tested]
     if args.dry_run:
@@ -133,8 +132,8 @@ def main() -> int:
             for command in [train_command] * (not place.trained) + [evaluate_command] * (not place.tested):
                 print(f'    {shown_command(command(place))}')
         return 0
+    make_folder(Path(args.work_dir))
     failures, interrupted = work(todo, Worker(args.jobs, train_command, evaluate_command)) if todo else ({}, False)
-    Path(args.work_dir).mkdir(parents=True, exist_ok=True)
     report(places, Path(args.work_dir))
     for name, failure in failures.items():
         print(f'{name}: {failure}', file=sys.stderr)

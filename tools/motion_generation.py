@@ -25,7 +25,7 @@ from motionlab.apis.inferencers.motion_generation_inferencer import FORMATS, Gen
 from motionlab.apis.motion_evaluation import PROTOCOL, SETTINGS, SHAPES, GenerationReport, evaluate_generation
 from motionlab.datasets.motion_store import open_motion_store
 from motionlab.engine.checkpoint import BEST_MODEL, find_latest_checkpoint, write_atomically
-from motionlab.engine.cli import add_cfg_options, check_model_options, print_table, run_tool
+from motionlab.engine.cli import add_cfg_options, check_model_options, make_folder, print_table, run_tool
 from motionlab.engine.config import load_config
 from motionlab.evaluation.functional.motion import NOT_AVAILABLE
 from motionlab.models.heads.noise_schedule import SPACINGS
@@ -119,14 +119,6 @@ def control_of(args: argparse.Namespace) -> MotionControl | list[MotionControl |
     if args.impulse:
         return [replace(control, impulse=args.impulse), control]
     return None if control == MotionControl() else control
-
-
-def make_folder(path: Path) -> None:
-    """Make it before there is anything to lose; ConfigError where that cannot be."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f'{path}: cannot be made: {error.strerror}.') from None
 
 
 def generate(args: argparse.Namespace) -> None:

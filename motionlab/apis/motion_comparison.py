@@ -7,7 +7,11 @@ from pathlib import Path
 
 from motionlab.apis.lifting_sweep import Run, describe_run, parse_options
 from motionlab.apis.pretrained import build_model
+from motionlab.codecs.motion_source import check_motion_source
+from motionlab.datasets.motion_store import MotionStore
 from motionlab.engine.config import load_config
+from motionlab.models.motion_rollout import MotionRollout
+from motionlab.models.rollout_options import RolloutOptions
 from motionlab.utils import ConfigError, DataError
 
 ORDERS = {'velocity': 1, 'acceleration': 2}
@@ -30,7 +34,7 @@ NOTE = ('* Not to be compared across variants: the acceleration features have on
 
 
 def comparison_runs(config: str, seeds: Sequence[int], options: Sequence[str], evaluation: Mapping[str, object],
-                    ) -> list[Run]:
+                    store: MotionStore | None = None) -> list[Run]:
     """Both variants for every seed, from one config; they differ by ``model.codec.order`` alone.
 
     What cannot be trained or read off afterwards shows here, not after hours of the other variant.
@@ -39,11 +43,14 @@ def comparison_runs(config: str, seeds: Sequence[int], options: Sequence[str], e
         config: Of a :class:`motionlab.models.MotionDiffuser`.
         seeds: At least one.
         options: ``key=value`` overrides for all runs.
-        evaluation: How generation is evaluated; runs that were evaluated otherwise are evaluated again.
+        evaluation: How generation is evaluated: ``steps`` and more; runs that were evaluated otherwise are evaluated
+            again.
+        store: What it is evaluated on, to see whether that fits the models.
 
     Raises:
-        ConfigError: the config is of another kind, validates on several sets, or cannot be of both orders; an option
-            sets what the comparison sets.
+        ConfigError: the config is of another kind, validates on several sets, or cannot be of both orders; they do not
+            take so many steps; the store is of another rate or family of bodies; an option sets what the comparison
+            sets.
     """
     if taken := [option for option in options if option.partition('=')[0] in _TAKEN]:
         raise ConfigError(f'--cfg-options {taken[0]}: the comparison sets it.')
@@ -55,10 +62,13 @@ def comparison_runs(config: str, seeds: Sequence[int], options: Sequence[str], e
             if cfg.model.get('type') != 'MotionDiffuser' or not isinstance(cfg.get('val_dataloader'), dict):
                 raise ConfigError(f'{config}: found model.type={cfg.model.get("type")!r}, expected a MotionDiffuser, '
                                   'and one val_dataloader.')
-            codec = build_model(cfg.model).codec
+            model = build_model(cfg.model)
             lengths = [loader.dataset.get('seq_len', _SEQ_LEN) for loader in (cfg.train_dataloader, cfg.val_dataloader)]
             for length in lengths:
-                codec.window_frames(length, training=True)
+                model.codec.window_frames(length, training=True)
+            MotionRollout(model, RolloutOptions(evaluation['steps'], lengths[0]))
+            if store is not None and not runs:
+                check_motion_source(model.codec, str(store.path), store.fps, store.bodies)
             run = describe_run(str(config), cfg, lengths[0], variant, seed, own)
             run.testing.update({f'evaluation.{key}': value for key, value in evaluation.items()})
             runs.append(run)

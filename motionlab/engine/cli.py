@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from mmengine import Config
@@ -34,6 +35,14 @@ def print_table(table: Table) -> None:
     """Print ``table``, unbroken where nobody's window limits its width."""
     console = Console()
     (console if console.is_terminal else Console(width=_FILE_WIDTH)).print(table)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder before there is anything to lose; ConfigError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f'{path}: cannot be made: {error.strerror}.') from None
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, *names: str) -> None:

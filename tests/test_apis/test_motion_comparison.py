@@ -1,10 +1,13 @@
 import json
 
+import numpy as np
 import pytest
 
 from motionlab.apis.motion_comparison import compare, comparison_runs, last_losses, table_cells, to_markdown
+from motionlab.datasets.motion_store import open_motion_store
 from motionlab.utils import ConfigError, DataError
 from tests.motion_models import DEMO
+from tests.motion_stores import write_motion_store
 
 EVALUATION = dict(store='data/test.npz', limit=4, steps=50)
 
@@ -38,6 +41,14 @@ def test_what_only_the_second_variant_refuses_shows_at_once(change, words, tmp_p
     path.write_text(f"_base_ = [{str(DEMO)!r}]\nglobals().update({change})\n")
     with pytest.raises(ConfigError, match=words):
         comparison_runs(str(path), [0], [], EVALUATION)
+
+
+def test_how_it_is_evaluated_is_checked_before_training(tmp_path):
+    with pytest.raises(ConfigError, match='num_steps=51'):
+        comparison_runs(str(DEMO), [0], [], EVALUATION | dict(steps=51))
+    fast = open_motion_store(write_motion_store(tmp_path / 'fast.npz', changes={'fps': np.array(60.0)}))
+    with pytest.raises(ConfigError, match='found 60 frames per second'):
+        comparison_runs(str(DEMO), [0], [], EVALUATION, fast)
 
 
 def test_several_validation_sets_have_no_losses_to_compare(tmp_path):

@@ -6,6 +6,7 @@ import matplotlib.image
 import pytest
 from mmengine.config import Config
 
+from motionlab.utils import ConfigError
 from tests.motion_models import run_config, write_motion_splits
 from tests.test_tools import load_tool
 
@@ -35,6 +36,19 @@ def test_dry_run_starts_nothing(tool, tmp_path, monkeypatch, capsys):
     assert 'tools/train.py small.py' in lines[4] and 'model.codec.order=2 randomness.seed=0' in lines[4]
     assert 'tools/motion_generation.py evaluate small.py' in lines[5] and '--limit 1 --steps 1' in lines[5]
     assert not (tmp_path / 'w').exists()
+
+
+def test_what_ends_in_nothing_is_refused_first(tool, tmp_path, monkeypatch):
+    tool.work = None  # Not called.
+    with pytest.raises(SystemExit):
+        _run(tool, monkeypatch, '--seeds', '-1')
+    with pytest.raises(ConfigError, match='no test_dataloader'):
+        _run(tool, monkeypatch, '--cfg-options', 'test_dataloader=None')
+    with pytest.raises(ConfigError, match='num_steps=51'):
+        _run(tool, monkeypatch, '--steps', '51')
+    (tmp_path / 'w').touch()
+    with pytest.raises(ConfigError, match='w: cannot be made'):
+        _run(tool, monkeypatch)
 
 
 def in_process(todo, worker):
