@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from motionlab.models.backbones.action_tokens import ActionTokens
 from motionlab.models.backbones.history_encoders import HISTORY_ENCODERS, build_history_encoder
 from motionlab.models.backbones.sana import SanaDiT
+from motionlab.models.backbones.sana_attention import TokenParts
 from motionlab.registry import BACKBONES
 from motionlab.utils import ConfigError, DataError
 
@@ -16,8 +17,8 @@ HISTORIES = ('concat', *HISTORY_ENCODERS)
 HISTORY_PATCHES = 'history_patches'    # (B, N, h) what the history adds to the embedded patches
 ACTION_TOKENS = 'action_tokens'        # (B, n, E)
 TOKEN_MASK = 'token_mask'              # (B, n) bool
-KEYS_VALUES = 'keys_values'            # (B, depth, 2, H, n, d) of the tokens; only after FrameDiT.precompute
 RESIDUAL = 'residual'                  # (B, C, h, w) added to the output; only with obs_residual
+TOKEN_PARTS = ('token_keys', 'token_biases', 'token_values')  # of SanaDiT.embed_tokens, only after precompute
 
 
 @BACKBONES.register_module()
@@ -143,11 +144,11 @@ class FrameDiT(nn.Module):
     def drop_actions(self, condition: dict[str, Tensor], dropped: Tensor) -> dict[str, Tensor]:
         """The condition with the null in place of the actions of the samples in ``dropped`` (B,) bool."""
         result = {**condition, ACTION_TOKENS: self.tokens.drop(condition[ACTION_TOKENS], dropped)}
-        return self.precompute(result) if KEYS_VALUES in condition else result
+        return self.precompute(result) if TOKEN_PARTS[0] in condition else result
 
     def precompute(self, condition: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The condition with keys and values of its tokens, for more than one step of a frame."""
-        return {**condition, KEYS_VALUES: self.dit.embed_tokens(condition[ACTION_TOKENS])}
+        """The condition with its tokens as all cross attentions need them, for more than one step of a frame."""
+        return {**condition, **dict(zip(TOKEN_PARTS, self._embed_tokens(condition)))}
 
     def embed_time(self, timestep: Tensor) -> Tensor:
         """Times (B,) -> (B, 7, h), which :meth:`forward` takes in their place: a fixed grid is embedded once."""
@@ -187,6 +188,10 @@ class FrameDiT(nn.Module):
                             f'{condition[HISTORY_PATCHES].shape[1]} patches')
         patches = patches + condition[HISTORY_PATCHES]
         time = self.dit.embed_time(timestep) if timestep.ndim == 1 else timestep
-        tokens = condition[KEYS_VALUES] if KEYS_VALUES in condition else self.dit.embed_tokens(condition[ACTION_TOKENS])
-        velocity = self.dit.run(patches, time, tokens, condition[TOKEN_MASK], x.shape[2:])
+        ready = TOKEN_PARTS[0] in condition
+        tokens = tuple(condition[name] for name in TOKEN_PARTS) if ready else self._embed_tokens(condition)
+        velocity = self.dit.run(patches, time, tokens, x.shape[2:])
         return velocity + condition[RESIDUAL] if RESIDUAL in condition else velocity
+
+    def _embed_tokens(self, condition: dict[str, Tensor]) -> TokenParts:
+        return self.dit.embed_tokens(condition[ACTION_TOKENS], condition[TOKEN_MASK])

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from motionlab.models.backbones.sana_attention import CrossAttention, LinearAttention, keys_values, mask_bias
+from motionlab.models.backbones.sana_attention import CrossAttention, LinearAttention, TokenParts, fold_tokens
 from motionlab.registry import BACKBONES
 from motionlab.utils import ConfigError, DataError, need_package
 
@@ -84,6 +84,7 @@ class SanaDiT(nn.Module):
         else:
             self.net.caption_norm = nn.Identity()
         initialise(self.net)
+        self.net.transformer_blocks.to(memory_format=torch.channels_last)  # Tokens come with channels last.
 
     def forward(self, x: Tensor, timestep: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         """Predict velocities.
@@ -110,7 +111,7 @@ class SanaDiT(nn.Module):
             mask = mask.reshape(batch, y.shape[1])
         if timestep.shape != (batch,):
             raise DataError('batch', 'timestep', tuple(timestep.shape), f'shape ({batch},)')
-        return self.run(self.embed_image(x), self.embed_time(timestep), self.embed_tokens(y), mask, size)
+        return self.run(self.embed_image(x), self.embed_time(timestep), self.embed_tokens(y, mask), size)
 
     def embed_image(self, x: Tensor) -> Tensor:
         """Maps (B, C, h, w) -> patches with their positions (B, N, h)."""
@@ -122,30 +123,37 @@ class SanaDiT(nn.Module):
         rows, vector = self.net.time_embed(timestep.float(), hidden_dtype=self.net.proj_out.weight.dtype)
         return torch.cat([rows.unflatten(1, (NUM_MODULATIONS, -1)), vector[:, None]], dim=1)
 
-    def embed_tokens(self, y: Tensor) -> Tensor:
-        """Tokens (B, n, A) -> keys and values of every block, (B, depth, 2, H, n, d)."""
-        tokens = self.net.caption_norm(self.net.caption_projection(y))                     # (B, n, h)
-        return torch.stack([keys_values(block.attn2, tokens) for block in self.net.transformer_blocks], dim=1)
+    def embed_tokens(self, y: Tensor, mask: Tensor | None = None) -> TokenParts:
+        """Tokens as the cross attentions of all blocks need them, for any number of steps.
 
-    def run(self, patches: Tensor, time: Tensor, tokens: Tensor, mask: Tensor | None, size: tuple[int, int]) -> Tensor:
+        Args:
+            y: (B, n, A).
+            mask: (B, n), 1 or True for tokens to be attended to; None for all.
+
+        Returns:
+            Keys (B, depth, h, H n), biases (B, depth, 1, H n) and values (B, depth, H n, h).
+        """
+        tokens = self.net.caption_norm(self.net.caption_projection(y))                     # (B, n, h)
+        parts = [fold_tokens(block.attn2, tokens, mask) for block in self.net.transformer_blocks]
+        return tuple(torch.stack(part, dim=1) for part in zip(*parts))
+
+    def run(self, patches: Tensor, time: Tensor, tokens: TokenParts, size: tuple[int, int]) -> Tensor:
         """From embedded inputs to the output; each is what another method gives.
 
         Args:
             patches: (B, N, h) of :meth:`embed_image`.
             time: (B, 7, h) of :meth:`embed_time`.
-            tokens: (B, depth, 2, H, n, d) of :meth:`embed_tokens`.
-            mask: (B, n); None for no mask.
+            tokens: Of :meth:`embed_tokens`.
             size: Height and width of the maps.
 
         Returns:
             (B, C', h, w).
         """
         p, (height, width) = self.patch_size, (side // self.patch_size for side in size)
-        bias = None if mask is None else mask_bias(mask, patches.dtype)
         rows, vector = time[:, :NUM_MODULATIONS], time[:, NUM_MODULATIONS]
         x = patches
-        for block, keys in zip(self.net.transformer_blocks, tokens.unbind(1)):
-            x = block(x, None, keys, bias, rows, height, width)
+        for block, *parts in zip(self.net.transformer_blocks, *(part.unbind(1) for part in tokens)):
+            x = block(x, None, parts, None, rows, height, width)
         x = self.net.proj_out(self.net.norm_out(x, vector, self.net.scale_shift_table))    # (B, N, p p C')
         x = x.reshape(len(x), height, width, p, p, -1).permute(0, 5, 1, 3, 2, 4)           # (B, C', h/p, p, w/p, p)
         return x.reshape(len(x), -1, height * p, width * p)

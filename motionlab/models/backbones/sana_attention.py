@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+TokenParts = tuple[Tensor, Tensor, Tensor]
+
 LINEAR_EPS = 1e-15
 MASKED = -10000.0  # Added to the scores of masked tokens; finite, so that a sample without any token stays finite.
 
@@ -35,38 +37,61 @@ class LinearAttention:
 
 
 class CrossAttention:
-    """Softmax attention to tokens whose keys and values are given: they stay the same for all steps of a frame."""
+    """Softmax attention to few tokens, with all that does not depend on the patches computed ahead.
 
-    def __call__(self, attn: nn.Module, hidden_states: Tensor, encoder_hidden_states: Tensor,
+    Tokens stay the same for all steps of a frame, and projections are linear, so those of queries and outputs are
+    multiplied into keys and values: for n tokens and H heads two products of width n H are left of a block's
+    attention. Exact but for rounding.
+    """
+
+    def __call__(self, attn: nn.Module, hidden_states: Tensor, encoder_hidden_states: TokenParts,
                  attention_mask: Tensor | None = None) -> Tensor:
         """Attend.
 
         Args:
             attn: Module with the weights.
             hidden_states: (B, N, h).
-            encoder_hidden_states: (B, 2, H, n, d) of :func:`keys_values`.
-            attention_mask: (B, 1, 1, n), added to the scores.
+            encoder_hidden_states: What :func:`fold_tokens` gives for this module; it knows the mask.
 
         Returns:
             (B, N, h).
         """
-        query = attn.to_q(hidden_states)
-        if attn.norm_q is not None:
-            query = attn.norm_q(query)
-        query = query.unflatten(2, (attn.heads, -1)).transpose(1, 2)                       # (B, H, N, d)
-        key, value = encoder_hidden_states.to(query.dtype).unbind(1)                       # (B, H, n, d) each
-        out = F.scaled_dot_product_attention(query, key, value, attention_mask)            # (B, H, N, d)
-        return attn.to_out[0](out.transpose(1, 2).flatten(2))
+        keys, bias, values = encoder_hidden_states
+        query = hidden_states if attn.norm_q is None else attn.norm_q(attn.to_q(hidden_states))
+        scores = torch.baddbmm(bias.to(query.dtype), query, keys.to(query.dtype))          # (B, N, H n)
+        weights = scores.unflatten(2, (attn.heads, -1)).softmax(-1).flatten(2)             # (B, N, H n)
+        out = weights.to(query.dtype) @ values.to(query.dtype)                             # (B, N, h)
+        return out if attn.to_out[0].bias is None else out + attn.to_out[0].bias
 
 
-def keys_values(attn: nn.Module, tokens: Tensor) -> Tensor:
-    """Keys and values of tokens (B, n, h) for one cross attention -> (B, 2, H, n, d)."""
-    key, value = attn.to_k(tokens), attn.to_v(tokens)
-    if attn.norm_k is not None:
-        key = attn.norm_k(key)
-    return torch.stack([key, value], dim=1).unflatten(3, (attn.heads, -1)).transpose(2, 3)
+def fold_tokens(attn: nn.Module, tokens: Tensor, mask: Tensor | None) -> TokenParts:
+    """Tokens as one cross attention needs them.
 
+    Args:
+        attn: Module with the weights.
+        tokens: (B, n, h).
+        mask: (B, n), 1 or True for tokens to be attended to; None for all.
 
-def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Token mask (B, n), 1 or True to attend -> what is added to scores, (B, 1, 1, n)."""
-    return ((1 - mask.to(dtype)) * MASKED)[:, None, None]
+    Returns:
+        What patches (B, N, h) are multiplied with to get scores, (B, h, H n), what is added to these, (B, 1, H n), and
+        what the weights are multiplied with, (B, H n, h).
+    """
+    heads = attn.heads
+    with torch.autocast(tokens.device.type, enabled=False):
+        tokens = tokens.to(attn.to_k.weight.dtype)
+        key, value = attn.to_k(tokens), attn.to_v(tokens)                                  # (B, n, h) each
+        if attn.norm_k is not None:
+            key = attn.norm_k(key)
+        key, value = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in (key, value))  # (B, H, n, d) each
+        key = key * key.shape[-1] ** -0.5
+        if attn.norm_q is None:
+            folded = key @ attn.to_q.weight.unflatten(0, (heads, -1))                      # (B, H, n, h)
+            bias = key @ attn.to_q.bias.unflatten(0, (heads, -1))[..., None]               # (B, H, n, 1)
+        else:  # A norm stands between: each head's keys meet the queries of that head alone.
+            single = torch.eye(heads, dtype=key.dtype, device=key.device)[:, None, :, None]
+            folded = (key[:, :, :, None] * single).flatten(3)                              # (B, H, n, h)
+            bias = torch.zeros_like(key[..., :1])                                          # (B, H, n, 1)
+        if mask is not None:
+            bias = bias + ((1 - mask.to(bias.dtype)) * MASKED)[:, None, :, None]
+        out = attn.to_out[0].weight.unflatten(1, (heads, -1)).permute(1, 2, 0)             # (H, d, h)
+        return folded.flatten(1, 2).transpose(1, 2), bias.flatten(1, 2).transpose(1, 2), (value @ out).flatten(1, 2)
