@@ -35,10 +35,10 @@ class FlowMatchingHead(nn.Module):
                  logit_std: float = 1.0, mode_scale: float = 1.29, discrete: bool = False, num_steps: int = 4,
                  solver: str = 'euler'):
         super().__init__()
-        sampling_sigmas(num_steps, shift, solver)
         self.in_channels = self.out_channels = in_channels
         self.num_steps, self.solver = num_steps, solver
         self.schedule = FlowSchedule(shift, density, logit_mean, logit_std, mode_scale, discrete)
+        sampling_sigmas(num_steps, shift, solver)  # Raises here, not when the first frame is to be made.
 
     def draw_sigma(self, size: int, device: torch.device | str = 'cpu') -> tuple[Tensor, Tensor]:
         """Noise levels (B,) and times (B,) of a training batch; see :meth:`FlowSchedule.draw`."""
