@@ -1,7 +1,6 @@
 """Windows of motion in, features of a canonical frame out, and back (PRIMAL)."""
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -23,25 +22,12 @@ from motionlab.body.rotations import rot6d_rows_to_rotmat, rotmat_to_rot6d_rows,
 from motionlab.body.skeletons import SMPLX_22
 from motionlab.codecs import motion_batch as keys
 from motionlab.codecs.base import Codec
+from motionlab.codecs.full_precision import full_precision
 from motionlab.codecs.motion_blending import inertialise, lift, lift_to_ground, orthonormalise
 from motionlab.codecs.motion_layout import MotionLayout, default_features
 from motionlab.codecs.motion_normalisation import BlockScales
 from motionlab.registry import BODY_MODELS, CODECS
 from motionlab.utils import ConfigError, DataError
-
-
-def _full_precision(method: Callable) -> Callable:
-    """The method without autocast and TF32: coarse products would turn bodies by degrees and drown accelerations."""
-    @wraps(method)
-    def run(self: 'MotionEncoding', *args, **options):
-        products = torch.backends.cuda.matmul
-        allowed, products.allow_tf32 = products.allow_tf32, False
-        try:
-            with torch.autocast(self.heights.device.type, enabled=False):
-                return method(self, *args, **options)
-        finally:
-            products.allow_tf32 = allowed
-    return run
 
 
 @CODECS.register_module()
@@ -149,7 +135,7 @@ class MotionEncoding(Codec):
         self.load_body(betas)
         return self.body.rest_joints(betas)[..., :keys.NUM_JOINTS, :].to(betas.dtype)
 
-    @_full_precision
+    @full_precision
     def encode(self, batch: dict[str, Tensor]) -> dict[str, Tensor | CanonicalFrame]:
         """Raw motion of T frames -> features of n = T - order frames.
 
@@ -202,7 +188,7 @@ class MotionEncoding(Codec):
         inputs = torch.cat([trans, rotations, *(block.flatten(2) for block in blocks.values())], dim=-1)
         return {'inputs': inputs, 'frame': frame, **blocks}
 
-    @_full_precision
+    @full_precision
     def decode(self, xs: Tensor, frame: CanonicalFrame, betas: Tensor) -> dict[str, Tensor]:
         """Features (B, n, D) of frames (B,) -> bodies and blocks in the world.
 
@@ -221,19 +207,19 @@ class MotionEncoding(Codec):
             decoded[name] = (points_to_world if name == self.layout.points else vectors_to_world)(block, frame)
         return decoded
 
-    @_full_precision
+    @full_precision
     def body_points(self, xs: Tensor, betas: Tensor) -> Tensor:
         """Joints, or markers in marker mode, of the bodies in (B, n, D): (B, n, P, 3) metres, canonical frame."""
         rotmats, trans = self._body(self.denormalise(xs))
         return self._pose(rotmats, trans, betas)[1]
 
-    @_full_precision
+    @full_precision
     def body_joints(self, xs: Tensor, betas: Tensor) -> Tensor:
         """Joints of the bodies in (B, n, D): (B, n, 22, 3) metres, canonical frame."""
         rotmats, trans = self._body(self.denormalise(xs))
         return self._pose(rotmats, trans, betas)[0]
 
-    @_full_precision
+    @full_precision
     def advance(self, xs: Tensor, frame: CanonicalFrame, betas: Tensor, reproject: bool = False,
                 renormalise: bool = True) -> tuple[Tensor, CanonicalFrame]:
         """The last frame of a window as the seed of the next one, in its own canonical frame.
@@ -268,7 +254,7 @@ class MotionEncoding(Codec):
             seed = orthonormalise(seed, self.blocks['pose'])
         return self.normalise(seed), compose_frames(frame, inner)
 
-    @_full_precision
+    @full_precision
     def inertialise(self, xs: Tensor, seed: Tensor, omega: float = 10.0, renormalise: bool = True) -> Tensor:
         """Windows (B, n, D) that start at their seeds (B, 1, D) and leave the offset within half a second.
 
@@ -279,7 +265,7 @@ class MotionEncoding(Codec):
         blended = inertialise(self.denormalise(xs), self.denormalise(seed), 1 / self.fps, omega, rotations)
         return self.normalise(blended)
 
-    @_full_precision
+    @full_precision
     def snap(self, xs: Tensor, frame: CanonicalFrame, betas: Tensor, ground: float = 0.01,
              body_only: bool = False) -> Tensor:
         """Windows (B, n, D) lifted or lowered so that the lowest of all their joints is ``ground`` metres high.
@@ -290,7 +276,7 @@ class MotionEncoding(Codec):
         moving = self.body_heights if body_only else self.heights                          # (D,)
         return self.normalise(lift(self.denormalise(xs), lift_to_ground(joints, ground), moving))
 
-    @_full_precision
+    @full_precision
     def snap_seed(self, batch: dict[str, Tensor], ground: float = 0.01) -> dict[str, Tensor]:
         """A raw batch lifted so that the lowest joint of its first pose, fingers and face included, is at ``ground``.
 
@@ -322,7 +308,7 @@ class MotionEncoding(Codec):
         """True until :meth:`fit`, or the checkpoint of a trained model, has brought the scales that are needed."""
         return self.scales is not None and not self.scales.is_fitted
 
-    @_full_precision
+    @full_precision
     def fit(self, batches: Iterable[dict[str, Tensor]]) -> None:
         """Take the scales of the blocks from raw batches of the training set.
 
