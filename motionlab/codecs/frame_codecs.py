@@ -192,21 +192,6 @@ class FrameCodec(Codec):
         header = json.dumps([type(self).__name__, self.network.encoder_config, _PREPROCESSING], sort_keys=True)
         return tensors_hash(sorted(self.network.encoder.state_dict().items()), header)
 
-    def check_cache(self, codec_hash: str | None, source: object) -> None:
-        """Refuse cached latents of another codec.
-
-        Args:
-            codec_hash: Of the cache; None where there is none.
-            source: What errors name, e.g. the dataset.
-
-        Raises:
-            DataError: it is not :meth:`content_hash`.
-            ConfigError: there is a cache, but the codec has no weights to compare.
-        """
-        if codec_hash is not None and codec_hash != self.content_hash():
-            raise DataError(source, 'codec hash', codec_hash, f'{self.content_hash()}, of this {type(self).__name__}',
-                            'Latents of another codec mean something else: python tools/cache_latents.py CONFIG.')
-
     def _raw(self, batch: dict[str, Tensor], latents: str, frames: str) -> Tensor:
         if latents not in batch:
             return self.raw_latents(batch[frames])

@@ -1,6 +1,7 @@
 """Training the autoencoder of a game, or only the decoder of a trained one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +47,11 @@ class FrameAutoencoder(BaseTaskModel):
         if self.decoder_only:
             self.backbone.encoder.eval()
         return self
+
+    def check_data(self, metainfo: Mapping[str, Any]) -> None:
+        """Refuse a dataset whose frames the network cannot halve so often, before any batch; DataError."""
+        if 'frame_size' in metainfo:
+            check_frame_size(*metainfo['frame_size'], self.backbone.factor, metainfo.get('dataset_name', 'dataset'))
 
     def run_network(self, inputs: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [-1, 1] -> their reconstruction, about [-1, 1].
