@@ -183,7 +183,6 @@ class IterLoop(BaseLoop):
             self.batches_seen += 1
             if _validation_due(self, self.iter, self.max_iters):
                 self.runner.val_loop.run()
-                self.runner.model.train()
             if self.iter == self.max_iters:
                 self.runner.call_hook('after_train_epoch')
             self.runner.call_hook('safe_point')
@@ -196,7 +195,8 @@ class EvalLoop(BaseLoop):
     """Run the model over one evaluation set, or over several named ones, and compute metrics.
 
     Weights are used as they are, in their own precision, without autocast: ``tools/test.py`` gives the numbers of the
-    validation. The EMA hook swaps its weights in before and out after.
+    validation. The EMA hook swaps its weights in before and out after. During training the model is left in the mode it
+    was found in.
 
     Args:
         runner: The runner.
@@ -227,6 +227,7 @@ class EvalLoop(BaseLoop):
         """
         self.runner.call_hook(f'before_{self.mode}')
         self.runner.call_hook(f'before_{self.mode}_epoch')
+        was_training = self.runner.model.training
         self.runner.model.eval()
         label = UNTRAINED if self.mode == 'test' and self.runner.cfg.get('untrained') else ''
         metrics: dict[str, float] = {}
@@ -240,6 +241,8 @@ class EvalLoop(BaseLoop):
             metrics.update({label + prefix + name: value for name, value in results.items()})
         self.runner.call_hook(f'after_{self.mode}_epoch', metrics=metrics)
         self.runner.call_hook(f'after_{self.mode}')
+        if self.runner.training:
+            self.runner.model.train(was_training)
         return metrics
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ from motionlab.utils.random import seeded_randn
 if TYPE_CHECKING:
     from motionlab.models.frame_predictor import FramePredictor
 
-_ROW_STRIDE = 2**32  # Seeds of two sequences of a batch meet only after so many frames.
+_ROW_STRIDE = 2**20  # Sequences of a batch meet each other's noise after so many frames. Seeds have 32 bits in torch.
 
 
 @dataclass(frozen=True)

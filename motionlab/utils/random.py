@@ -145,7 +145,7 @@ def seeded_randn(seeds: Sequence[int], shape: Sequence[int], device: torch.devic
     CPU, so all devices get the same.
 
     Args:
-        seeds: Of B rows, 0 to 2^64 - 1.
+        seeds: Of B rows, 0 to 2^64 - 1. torch's generator takes the lowest 32 bits of them.
         shape: Of a row.
         device: Where the numbers go.
 

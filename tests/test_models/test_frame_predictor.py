@@ -86,7 +86,8 @@ def test_several_targets_are_made_one_from_the_other(monkeypatch):
 
 def test_one_target_trains_as_the_first_of_several_would():
     model, batch = make_model(), make_batch(num_targets=2)
-    first = {**batch, 'target': batch['target'][:, :1], **{key: batch[key][:, :2] for key in ('actions', 'action_mask')}}
+    first = batch | {'target': batch['target'][:, :1], 'actions': batch['actions'][:, :2],
+                     'action_mask': batch['action_mask'][:, :2]}
     second = {**first, 'target': batch['target'][:, 0]}
     assert torch.equal(losses(model, first), losses(model, second))
 

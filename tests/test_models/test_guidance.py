@@ -40,7 +40,7 @@ def test_a_tensor_that_is_not_doubled_is_named_with_all_shapes(name):
 
 
 def test_halves_that_differ_are_refused():
-    with pytest.raises(DataError, match='tokens.*same tensors in both'):
+    with pytest.raises(DataError, match=r'tokens.*same tensors in both'):
         guidance_batch(condition(), {'history': torch.zeros(2, 3, 4)})
     with pytest.raises(DataError, match=r'history.*\(2, 3, 4\) beside \(1, 3, 4\)'):
         guidance_batch(condition(), condition() | {'history': torch.zeros(1, 3, 4)})
