@@ -131,7 +131,7 @@ class SanaDiT(nn.Module):
             mask: (B, n), 1 or True for tokens to be attended to; None for all.
 
         Returns:
-            Keys (B, depth, h, H n), biases (B, depth, 1, H n) and values (B, depth, H n, h).
+            Keys (B, depth, h, n H), biases (B, depth, 1, n H) and values (B, depth, n H, h).
         """
         tokens = self.net.caption_norm(self.net.caption_projection(y))                     # (B, n, h)
         parts = [fold_tokens(block.attn2, tokens, mask) for block in self.net.transformer_blocks]

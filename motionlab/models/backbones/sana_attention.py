@@ -58,8 +58,8 @@ class CrossAttention:
         """
         keys, bias, values = encoder_hidden_states
         query = hidden_states if attn.norm_q is None else attn.norm_q(attn.to_q(hidden_states))
-        scores = torch.baddbmm(bias.to(query.dtype), query, keys.to(query.dtype))          # (B, N, H n)
-        weights = scores.unflatten(2, (attn.heads, -1)).softmax(-1).flatten(2)             # (B, N, H n)
+        scores = torch.baddbmm(bias.to(query.dtype), query, keys.to(query.dtype))          # (B, N, n H)
+        weights = scores.unflatten(2, (-1, attn.heads)).softmax(2).flatten(2)              # (B, N, n H)
         out = weights.to(query.dtype) @ values.to(query.dtype)                             # (B, N, h)
         return out if attn.to_out[0].bias is None else out + attn.to_out[0].bias
 
@@ -73,8 +73,8 @@ def fold_tokens(attn: nn.Module, tokens: Tensor, mask: Tensor | None) -> TokenPa
         mask: (B, n), 1 or True for tokens to be attended to; None for all.
 
     Returns:
-        What patches (B, N, h) are multiplied with to get scores, (B, h, H n), what is added to these, (B, 1, H n), and
-        what the weights are multiplied with, (B, H n, h).
+        What patches (B, N, h) are multiplied with to get scores, (B, h, n H), what is added to these, (B, 1, n H), and
+        what the weights are multiplied with, (B, n H, h). Heads vary fastest: the softmax over tokens is quick so.
     """
     heads = attn.heads
     with torch.autocast(tokens.device.type, enabled=False):
@@ -94,4 +94,5 @@ def fold_tokens(attn: nn.Module, tokens: Tensor, mask: Tensor | None) -> TokenPa
         if mask is not None:
             bias = bias + ((1 - mask.to(bias.dtype)) * MASKED)[:, None, :, None]
         out = attn.to_out[0].weight.unflatten(1, (heads, -1)).permute(1, 2, 0)             # (H, d, h)
-        return folded.flatten(1, 2).transpose(1, 2), bias.flatten(1, 2).transpose(1, 2), (value @ out).flatten(1, 2)
+        folded, bias, value = (part.transpose(1, 2).flatten(1, 2) for part in (folded, bias, value @ out))
+        return folded.transpose(1, 2), bias.transpose(1, 2), value
