@@ -1,5 +1,6 @@
 """Autoencoders of the diffusers package, read from local files."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ _ENCODER_OPTIONS = {  # Options that decide about latents; the others belong to 
     TINY: ('in_channels', 'encoder_block_out_channels', 'act_fn', 'latent_channels', 'num_encoder_blocks'),
     DEEP: ('in_channels', 'latent_channels', 'attention_head_dim', 'encoder_block_types', 'encoder_block_out_channels',
            'encoder_layers_per_block', 'encoder_qkv_multiscales', 'downsample_block_type', 'encoder_out_shortcut')}
+_NO_OPTION = {TINY: ('block_out_channels',), DEEP: ()}  # What diffusers writes into a config and does not take.
 _WRAPPERS = ('state_dict', 'model', 'module')  # Under which trainers keep weights.
 
 
@@ -53,7 +55,7 @@ class DiffusersAutoencoder(nn.Module):
         if kind not in _ENCODER_OPTIONS:
             raise ConfigError(f'DiffusersAutoencoder: found kind={kind!r}, expected one of {list(_ENCODER_OPTIONS)}.')
         model_class = getattr(need_package('diffusers', 'sana'), kind)
-        options = {**(_read_config(model_class, Path(path)) if path and Path(path).is_dir() else {}), **(config or {})}
+        options = {**(_read_config(kind, Path(path)) if path and Path(path).is_dir() else {}), **(config or {})}
         try:
             with torch.device('meta'):  # Weights come from the file: there is nothing to initialise.
                 self.model = model_class(**options)
@@ -103,20 +105,19 @@ def _plain(value: object) -> object:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _read_config(model_class: type, folder: Path) -> dict[str, object]:
-    if not (folder / _CONFIG).is_file():
+def _read_config(kind: str, folder: Path) -> dict[str, object]:
+    """Options in a folder's config.json."""
+    path = folder / _CONFIG
+    if not path.is_file():
         raise CheckpointError(f'{folder}: no {_CONFIG} here, expected a folder that save_pretrained wrote.')
     try:
-        found = model_class.load_config(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f'{folder / _CONFIG}: {error}') from error
-    if found.get('_class_name', model_class.__name__) != model_class.__name__:
-        raise CheckpointError(f'{folder / _CONFIG}: describes a {found["_class_name"]}, expected '
-                              f'{model_class.__name__}.')
-    options, unused, _ = model_class.extract_init_dict(dict(found))
-    if unused:
-        raise CheckpointError(f'{folder / _CONFIG}: {model_class.__name__} knows no {", ".join(sorted(unused))}.')
-    return options
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise CheckpointError(f'{path}: cannot be read as JSON: {error}') from error
+    if not isinstance(found, dict) or found.get('_class_name', kind) != kind:
+        described = found.get('_class_name') if isinstance(found, dict) else type(found).__name__
+        raise CheckpointError(f'{path}: describes a {described}, expected {kind}.')
+    return {name: value for name, value in found.items() if not name.startswith('_') and name not in _NO_OPTION[kind]}
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
