@@ -15,11 +15,12 @@ FLOOR = (0, 0, 0)
 WALL = (20, 22, 82)
 WALL_EDGE = (62, 84, 235)
 PELLET_COLOURS = {PELLET: (196, 150, 120), POWER_PELLET: (255, 246, 224)}
-BAR = (120, 240, 120)
+BAR = (84, 190, 255)
+IS_WALL = 3
 
 _PLAYER = {'Y': (255, 222, 26), 'm': (44, 14, 8), 'k': (60, 44, 0)}
 _CAUGHT = {'Y': (176, 176, 164), 'm': (70, 8, 8), 'k': (150, 20, 20)}
-_GHOSTS = ((255, 58, 46), (255, 150, 222), (40, 226, 244), (255, 160, 48))
+_GHOSTS = ((255, 58, 46), (255, 150, 222), (40, 226, 244), (96, 236, 110))
 _EYE, _PUPIL = (250, 250, 255), (24, 20, 120)
 _FRIGHTENED, _FRIGHTENED_PUPIL = (70, 70, 190), (20, 16, 60)
 
@@ -109,14 +110,18 @@ def phase(x: int, y: int) -> int:
 
 
 @cache
-def pellet_palette() -> tuple[np.ndarray, np.ndarray]:
-    """What a pixel says about the pellet of its tile: colours (n, 3) int64, and kind (n,) 0, 1 or 2."""
-    plain = {WALL, WALL_EDGE, FLOOR, *_PLAYER.values(), *_CAUGHT.values()}
-    ghost = {*_GHOSTS, _EYE, _PUPIL, _FRIGHTENED, _FRIGHTENED_PUPIL}
-    rows = [(colour, 0) for colour in sorted(plain | ghost)]
-    rows += [(colour, kind) for kind, colour in PELLET_COLOURS.items()]
-    rows += [(shine_through(colour, kind), kind) for kind in PELLET_COLOURS for colour in sorted(ghost)]
-    return np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+def tile_palette() -> tuple[np.ndarray, np.ndarray]:
+    """What a pixel in the middle of a tile says about it.
+
+    Returns:
+        Colours (n, 3) int32, all different, and kinds (n,): 0 nothing, 1 pellet, 2 power pellet, 3 wall.
+    """
+    ghosts = sorted({*_GHOSTS, _EYE, _PUPIL, _FRIGHTENED, _FRIGHTENED_PUPIL})
+    rows = dict.fromkeys((FLOOR, *_PLAYER.values(), *_CAUGHT.values(), *ghosts), 0)
+    rows |= {colour: kind for kind, colour in PELLET_COLOURS.items()}
+    rows |= {shine_through(colour, kind): kind for kind in PELLET_COLOURS for colour in ghosts}
+    rows |= {WALL: IS_WALL, WALL_EDGE: IS_WALL}
+    return np.array(list(rows), np.int32), np.array(list(rows.values()))
 
 
 def _letters(art: str) -> np.ndarray:
