@@ -202,8 +202,8 @@ class FramePredictor(BaseTaskModel):
 
         Returns:
             ``sample_index``, ``index``, ``episode`` (B,) where the batch has them; ``frames`` made by the head's
-            solver without guidance, ``target`` and ``last``, the frame before it, (B, H, W, 3) uint8; ``loss`` (B,) of
-            the velocity at a noise level and noise of the sample's own.
+            solver without guidance, ``target``, ``reconstruction``, the target after the codec, and ``last``, the frame
+            before it, (B, H, W, 3) uint8; ``loss`` (B,) of the velocity at a noise level and noise of the sample's own.
 
         Raises:
             DataError: the batch is malformed, or does not say which samples it holds.
@@ -220,8 +220,9 @@ class FramePredictor(BaseTaskModel):
         noise = seeded_randn(seeds, x0.shape[1:], x0.device)
         latents = self.head.sample(self.velocity(condition), noise)
         target = batch[keys.TARGET]
+        frames, reconstruction = (self.codec.to_uint8(self.codec.decode_frames(each)) for each in (latents, x0))
         return {keys.SAMPLE_INDEX: index, **{key: batch[key] for key in (keys.INDEX, keys.EPISODE) if key in batch},
-                'frames': self.codec.to_uint8(self.codec.decode_frames(latents)),
+                'frames': frames, 'reconstruction': reconstruction,
                 'target': target[:, 0] if target.ndim == 5 else target, 'last': batch[keys.HISTORY][:, -1],
                 'loss': self._own_loss(x0, noise, condition, seeds)}
 
