@@ -54,8 +54,9 @@ def convert(weights: dict[str, Tensor], *, config: dict | None = None, workflow:
     if config.get('seq_length') not in (None, frames + (not pixel)):
         raise CheckpointError(f'the weights are for {frames} past frames{" and the next one" if pixel else ""}, but '
                               f'config says seq_length={config["seq_length"]}.')
-    backbone = dict(type='PixelDiT' if pixel else 'FrameDiT', in_channels=network['out_channels'],
-                    num_history=frames - pixel, **_options(network), **history, action_embed='onehot',
+    channels = network['out_channels']
+    sizes = dict(type='PixelDiT', latent_channels=channels) if pixel else dict(type='FrameDiT', in_channels=channels)
+    backbone = dict(**sizes, num_history=frames - pixel, **_options(network), **history, action_embed='onehot',
                     num_actions=network['caption_channels'])
     if f'{RESIDUAL}weight' in weights and not pixel:
         backbone['obs_residual'] = True

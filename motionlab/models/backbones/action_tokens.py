@@ -53,7 +53,8 @@ class ActionTokens(nn.Module):
         """Make tokens.
 
         Args:
-            actions: (B, S) int64; with ``'onehot'`` also (B, S, A) or (B, 1, S, A) vectors.
+            actions: (B, S) int64; with ``'onehot'`` also (B, m, A) or (B, 1, m, A) vectors of any number m, as the
+                original takes them.
             context_level: (B,) int64 bucket of the noise on the history; None for bucket 0, which is no noise.
 
         Returns:
@@ -74,20 +75,44 @@ class ActionTokens(nn.Module):
         return self.null if self.kind == 'onehot' else self.actions.weight[-1] + self.slots
 
     def drop(self, tokens: Tensor, dropped: Tensor) -> Tensor:
-        """Tokens (B, n, E) with the null in place of the actions of the samples in ``dropped`` (B,) bool."""
+        """Tokens (B, n, E) with the null in place of the actions of the samples in ``dropped`` (B,) bool.
+
+        Raises:
+            DataError: the tokens are not of S actions.
+        """
+        if tokens.shape[1] != self.num_tokens:
+            raise DataError('condition', 'action_tokens', tuple(tokens.shape), f'{self.num_tokens} tokens: the null is '
+                            f'that of {self.num_history} actions')
         actions = torch.where(dropped[:, None, None], self.null_tokens().to(tokens.dtype), tokens[:, :self.num_history])
         return torch.cat([actions, tokens[:, self.num_history:]], dim=1)
 
-    def mask(self, action_mask: Tensor) -> Tensor:
-        """Mask of the actions (B, S) -> mask of all tokens (B, n) bool; the token of the level is never masked."""
-        return F.pad(action_mask.bool(), (0, self.num_tokens - self.num_history), value=True)
+    def mask(self, tokens: Tensor, action_mask: Tensor | None) -> Tensor:
+        """Which tokens are to be attended to.
+
+        Args:
+            tokens: (B, n, E).
+            action_mask: (B, S), False where there was no frame yet; None for all. The level is always attended to.
+
+        Returns:
+            (B, n) bool.
+
+        Raises:
+            DataError: the mask has another size.
+        """
+        if action_mask is None:
+            return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        further = self.num_tokens - self.num_history
+        size, slots = len(tokens), tokens.shape[1] - further
+        if len(action_mask) != size or action_mask.numel() != size * slots:
+            raise DataError('batch', 'action_mask', tuple(action_mask.shape), f'shape {(size, slots)}')
+        return F.pad(action_mask.reshape(size, slots).bool(), (0, further), value=True)
 
     def _vectors(self, actions: Tensor) -> Tensor:
         if not actions.is_floating_point():
             self._check_actions(actions)
             return F.one_hot(actions, self.num_actions).to(self.null.dtype)
         vectors = actions[:, 0] if actions.ndim == 4 and actions.shape[1] == 1 else actions
-        if vectors.shape[1:] != (self.num_history, self.num_actions):
+        if vectors.ndim != 3 or vectors.shape[2] != self.num_actions:
             raise DataError('batch', 'actions', tuple(actions.shape),
                             f'shape (B, 1, {self.num_history}, {self.num_actions})')
         return vectors

@@ -4,25 +4,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motionlab.models.backbones.action_condition import ActionConditioned
 from motionlab.models.backbones.action_tokens import ActionTokens
 from motionlab.models.backbones.history_encoders import HISTORY_ENCODERS, build_history_encoder
 from motionlab.models.backbones.sana import SanaDiT
-from motionlab.models.backbones.sana_attention import TokenParts
 from motionlab.registry import BACKBONES
 from motionlab.utils import ConfigError, DataError
 
 HISTORIES = ('concat', *HISTORY_ENCODERS)
 
-# Entries of a condition; the first dimension of each is the batch.
 HISTORY_PATCHES = 'history_patches'    # (B, N, h) what the history adds to the embedded patches
-ACTION_TOKENS = 'action_tokens'        # (B, n, E)
-TOKEN_MASK = 'token_mask'              # (B, n) bool
 RESIDUAL = 'residual'                  # (B, C, h, w) added to the output; only with obs_residual
-TOKEN_PARTS = ('token_keys', 'token_biases', 'token_values')  # of SanaDiT.embed_tokens, only after precompute
 
 
 @BACKBONES.register_module()
-class FrameDiT(nn.Module):
+class FrameDiT(ActionConditioned):
     """Noisy latent of the next frame, its time, past latents and actions -> velocity.
 
     All that does not depend on the noisy latent is computed once per frame by :meth:`condition`, whose result is a
@@ -72,7 +68,6 @@ class FrameDiT(nn.Module):
                  pe_interpolation: float = 1.0, qk_norm: bool = False, cross_norm: bool | None = None,
                  y_norm: bool = True, norm_eps: float = 1e-5, action_embed: str = 'slots', num_actions: int = 5,
                  token_dim: int = 32, num_context_levels: int = 0):
-        super().__init__()
         if history not in HISTORIES:
             raise ConfigError(f'FrameDiT: found history={history!r}, expected one of {HISTORIES}.')
         if obs_residual and history == 'concat':
@@ -81,16 +76,14 @@ class FrameDiT(nn.Module):
         if use_pe and sample_size is None:
             raise ConfigError('FrameDiT: found use_pe=True without sample_size, the side of the maps that the table '
                               'of positions is made for.')
+        merged = in_channels * (num_history if history == 'concat' else 1)
+        tokens = ActionTokens(num_history, num_actions, token_dim, action_embed, num_context_levels)
+        super().__init__(tokens, SanaDiT(
+            in_channels + merged, in_channels, embed_dim, depth, num_cross_heads, linear_head_dim, patch_size,
+            mlp_ratio, tokens.dim, sample_size or 32, use_pe, pe_interpolation, qk_norm, cross_norm, y_norm, norm_eps))
         self.in_channels = self.out_channels = in_channels
-        self.num_history, self.num_actions, self.num_context_levels = num_history, num_actions, num_context_levels
         self.history_encoder = None if history == 'concat' else build_history_encoder(
-            history, in_channels, num_history, in_channels, history_channels, norm)
-        self.history_channels = in_channels * (num_history if history == 'concat' else 1)
-        self.tokens = ActionTokens(num_history, num_actions, token_dim, action_embed, num_context_levels)
-        self.dit = SanaDiT(
-            in_channels + self.history_channels, in_channels, embed_dim, depth, num_cross_heads, linear_head_dim,
-            patch_size, mlp_ratio, self.tokens.dim, sample_size or 32, use_pe, pe_interpolation, qk_norm, cross_norm,
-            y_norm, norm_eps)
+            history, in_channels * num_history, num_history, in_channels, history_channels, norm)
         self.obs_residual = None
         if obs_residual:
             self.obs_residual = nn.Conv2d(in_channels, in_channels, 1)
@@ -125,34 +118,7 @@ class FrameDiT(nn.Module):
             condition[RESIDUAL] = self.obs_residual(flat)
         nothing = flat.new_zeros(len(flat), self.in_channels, *flat.shape[2:])
         condition[HISTORY_PATCHES] = self.dit.embed_image(torch.cat([nothing, flat], dim=1))  # (B, N, h)
-        condition[ACTION_TOKENS] = tokens = self.tokens(actions, context_level)            # (B, n, E)
-        if action_mask is None:
-            mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        elif action_mask.numel() != len(tokens) * self.num_history:
-            raise DataError('batch', 'action_mask', tuple(action_mask.shape),
-                            f'shape {(len(tokens), self.num_history)}')
-        else:
-            mask = self.tokens.mask(action_mask.reshape(len(tokens), self.num_history))
-        condition[TOKEN_MASK] = mask
-        return condition
-
-    def null_condition(self, condition: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The condition without actions, by the null that training drops them for; the history stays."""
-        tokens = condition[ACTION_TOKENS]
-        return self.drop_actions(condition, torch.ones(len(tokens), dtype=torch.bool, device=tokens.device))
-
-    def drop_actions(self, condition: dict[str, Tensor], dropped: Tensor) -> dict[str, Tensor]:
-        """The condition with the null in place of the actions of the samples in ``dropped`` (B,) bool."""
-        result = {**condition, ACTION_TOKENS: self.tokens.drop(condition[ACTION_TOKENS], dropped)}
-        return self.precompute(result) if TOKEN_PARTS[0] in condition else result
-
-    def precompute(self, condition: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The condition with its tokens as all cross attentions need them, for more than one step of a frame."""
-        return {**condition, **dict(zip(TOKEN_PARTS, self._embed_tokens(condition)))}
-
-    def embed_time(self, timestep: Tensor) -> Tensor:
-        """Times (B,) -> (B, 7, h), which :meth:`forward` takes in their place: a fixed grid is embedded once."""
-        return self.dit.embed_time(timestep)
+        return condition | self.token_condition(actions, action_mask, context_level)
 
     def forward(self, x: Tensor, timestep: Tensor, condition: dict[str, Tensor] | Tensor, mask: Tensor | None = None,
                 history: Tensor | None = None) -> Tensor:
@@ -187,11 +153,5 @@ class FrameDiT(nn.Module):
             raise DataError('batch', 'x', tuple(x.shape), f'the size of the history, with '
                             f'{condition[HISTORY_PATCHES].shape[1]} patches')
         patches = patches + condition[HISTORY_PATCHES]
-        time = self.dit.embed_time(timestep) if timestep.ndim == 1 else timestep
-        ready = TOKEN_PARTS[0] in condition
-        tokens = tuple(condition[name] for name in TOKEN_PARTS) if ready else self._embed_tokens(condition)
-        velocity = self.dit.run(patches, time, tokens, x.shape[2:])
+        velocity = self.dit.run(patches, self.time_rows(timestep), self.token_parts(condition), x.shape[2:])
         return velocity + condition[RESIDUAL] if RESIDUAL in condition else velocity
-
-    def _embed_tokens(self, condition: dict[str, Tensor]) -> TokenParts:
-        return self.dit.embed_tokens(condition[ACTION_TOKENS], condition[TOKEN_MASK])

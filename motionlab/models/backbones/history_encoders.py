@@ -18,7 +18,7 @@ def build_history_encoder(kind: str, in_channels: int, num_frames: int, out_chan
 
     Args:
         kind: ``'conv2d4'``, ``'conv2d2'`` or ``'conv3d'``.
-        in_channels: Channels of a frame, C.
+        in_channels: Channels of all frames together, T C.
         num_frames: T.
         out_channels: C'.
         hidden_channels: Width; None: half of the input channels for the 2D ones, 12 for conv3d.
@@ -31,8 +31,8 @@ def build_history_encoder(kind: str, in_channels: int, num_frames: int, out_chan
         if value not in known:
             raise ConfigError(f'history encoder: found {name}={value!r}, expected one of {known}.')
     if kind == 'conv3d':
-        return Conv3dHistory(in_channels, num_frames, out_channels, hidden_channels or 12, norm)
-    return Conv2dHistory(in_channels * num_frames, out_channels, hidden_channels or in_channels * num_frames // 2, norm,
+        return Conv3dHistory(in_channels // num_frames, num_frames, out_channels, hidden_channels or 12, norm)
+    return Conv2dHistory(in_channels, out_channels, hidden_channels or in_channels // 2, norm,
                          num_layers=4 if kind == 'conv2d4' else 2)
 
 
