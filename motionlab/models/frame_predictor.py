@@ -16,6 +16,8 @@ from motionlab.utils import ConfigError, DataError
 from motionlab.utils.random import batch_rand, batch_randn, derive_seed, seeded_randn
 
 EVERYWHERE = (0.0, 1.0)
+WORKFLOWS = ('latent', 'pixel')
+_PIXELS = dict(type='SpaceToDepth', patch=1)  # Frames as they are, in [-1, 1].
 
 
 @MODELS.register_module()
@@ -40,14 +42,20 @@ class FramePredictor(BaseTaskModel):
         eval_seed: Of the noise in evaluation, which belongs to samples: it depends neither on batch size nor on the
             number of processes.
         compile: Submodules to compile, e.g. ``['backbone']``.
+        workflow: ``'latent'``, or ``'pixel'``: noise, loss and sampling on frames, the codec's autoencoder inside the
+            network at every step. That cannot learn to generate: see :class:`motionlab.models.backbones.PixelDiT`.
 
     Raises:
-        ConfigError: parts do not fit each other, or a number is out of range.
+        ConfigError: parts do not fit each other, a number is out of range, or the workflow is not known.
     """
 
     def __init__(self, codec: dict, backbone: dict, head: dict, data_preprocessor: dict | None = None,
                  action_dropout: float = 0.1, context_noise: float = 0.0, eval_seed: int = 0,
-                 compile: Sequence[str] = ()):
+                 compile: Sequence[str] = (), workflow: str = 'latent'):
+        if workflow not in WORKFLOWS:
+            raise ConfigError(f'FramePredictor: found workflow={workflow!r}, expected one of {WORKFLOWS}.')
+        if workflow == 'pixel':
+            codec, backbone = _PIXELS, {'type': 'PixelDiT', 'autoencoder': codec, **backbone}
         super().__init__(codec, backbone, head, data_preprocessor, compile)
         if not 0 <= action_dropout < 1 or not 0 <= context_noise < float('inf'):
             raise ConfigError(f'FramePredictor: found action_dropout={action_dropout}, context_noise={context_noise}; '
