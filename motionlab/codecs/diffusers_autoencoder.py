@@ -1,7 +1,7 @@
 """Autoencoders of the diffusers package, read from local files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -81,6 +81,13 @@ class DiffusersAutoencoder(nn.Module):
     def decoder(self) -> nn.Module:
         """The part that may be tuned without any effect on latents."""
         return self.model.decoder
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'DiffusersAutoencoder':
+        try:
+            return super()._apply(fn, recurse)
+        except NotImplementedError as error:  # Weights on the meta device go nowhere.
+            raise ConfigError('DiffusersAutoencoder: has sizes but no weights. Set path to them, e.g. --cfg-options '
+                              'model.backbone.path=FOLDER.') from error
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> (N, C, h, w), not scaled."""

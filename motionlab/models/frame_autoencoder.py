@@ -10,7 +10,7 @@ from motionlab.codecs import frame_batch as keys
 from motionlab.codecs.frame_codecs import check_frame_size
 from motionlab.models.base_task_model import BaseTaskModel
 from motionlab.registry import MODELS
-from motionlab.utils import ConfigError, DataError
+from motionlab.utils import DataError
 
 
 @MODELS.register_module()
@@ -30,7 +30,7 @@ class FrameAutoencoder(BaseTaskModel):
         compile: Submodules to compile, e.g. ``['backbone']``.
 
     Raises:
-        ConfigError: parts do not fit each other, or the backbone has no weights to tune.
+        ConfigError: parts do not fit each other.
     """
 
     def __init__(self, codec: dict, backbone: dict, head: dict, data_preprocessor: dict | None = None,
@@ -69,8 +69,7 @@ class FrameAutoencoder(BaseTaskModel):
 
         Raises:
             DataError: the batch holds no target frames, or of another type or size.
-            ConfigError: the network has no weights.
-        """
+            """
         images = self._images(batch)                                                       # (B K, 3, H, W)
         return self.head.loss(self.run_network(images), images)
 
@@ -82,20 +81,17 @@ class FrameAutoencoder(BaseTaskModel):
 
         Returns:
             ``sample_index``, ``index``, ``episode`` (B,) and ``last`` (B, H, W, 3) uint8 where the batch has them;
-            ``frames`` and ``target`` (B, H, W, 3) uint8; ``loss`` (B,).
+            ``frames`` and ``target`` (B, H, W, 3) uint8.
 
         Raises:
             DataError: as :meth:`loss`.
-            ConfigError: as :meth:`loss`.
         """
         target = self._target(batch)[:, 0]                                                 # (B, H, W, 3)
-        images = self.codec.encode_frames(target)                                          # (B, 3, H, W)
-        pred = self.run_network(images)
+        pred = self.run_network(self.codec.encode_frames(target))                          # (B, 3, H, W)
         found = {key: batch[key] for key in (keys.SAMPLE_INDEX, keys.INDEX, keys.EPISODE) if key in batch}
         if keys.HISTORY in batch:
             found['last'] = batch[keys.HISTORY][:, -1]
-        return {**found, 'frames': self.codec.to_uint8(self.codec.decode_frames(pred)), 'target': target,
-                'loss': sum(self.head.terms(pred, images).values())}
+        return {**found, 'frames': self.codec.to_uint8(self.codec.decode_frames(pred)), 'target': target}
 
     def _images(self, batch: dict[str, Tensor]) -> Tensor:
         """All targets as (B K, 3, H, W) in [-1, 1]."""
@@ -106,7 +102,5 @@ class FrameAutoencoder(BaseTaskModel):
         if keys.TARGET not in batch:
             raise DataError('batch', keys.TARGET, f'only {sorted(batch)}', 'this key too',
                             'An autoencoder is trained on frames.')
-        if any(weight.is_meta for weight in self.backbone.parameters()):
-            raise ConfigError('FrameAutoencoder: the network to tune has no weights; set model.backbone.path.')
         target = batch[keys.TARGET]
         return target if target.ndim == 5 else target[:, None]
