@@ -50,7 +50,8 @@ class AtariRecording:
     def __post_init__(self):
         if self.game not in INTRO_STEPS:
             raise ConfigError(f'game {self.game!r}: expected one of {sorted(INTRO_STEPS)}.')
-        if min(self.num_frames, self.max_steps, self.hold) < 1 or self.seed < 0 or (self.size or 1) < 1:
+        if min(self.num_frames, self.max_steps, self.hold) < 1 or self.seed < 0 \
+                or (self.size is not None and self.size < 1):
             raise ConfigError(f'{self}: expected positive numbers.')
 
 

@@ -189,6 +189,11 @@ def _read_meta(folder: Path) -> dict:
                             f'a {kind.__name__}', _AGAIN)
     if meta['format'] != FORMAT:
         raise DataError(path, 'format', meta['format'], FORMAT, 'It was made by another version of MotionLab.')
+    for key in ('height', 'width', 'fps'):
+        if not meta[key] > 0:
+            raise DataError(path, key, meta[key], 'a positive number', _AGAIN)
+    if not 0 < len(meta['action_names']) < NONE or not all(isinstance(name, str) for name in meta['action_names']):
+        raise DataError(path, 'action_names', meta['action_names'], f'1 to {NONE - 1} names', _AGAIN)
     missing = [f'{name}.npy' for name in _ARRAYS if f'{name}.npy' not in meta['sha256']]
     unknown = sorted(meta['sha256'].keys() - {f'{name}.npy' for name in (*_ARRAYS, 'frames')})
     if missing or unknown:

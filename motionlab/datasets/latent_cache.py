@@ -21,6 +21,7 @@ from motionlab.datasets.store import open_npy, take_rows
 from motionlab.utils import ConfigError, DataError
 
 ANY = 'only'
+_FLUSH = 64  # Batches after which an interrupted cache can go on.
 _KEYS = ('codec_hash', 'shape', 'mean', 'std', 'frames_sha256')
 _WRITE = 'Write it again: python tools/cache_latents.py CONFIG.'
 
@@ -142,7 +143,7 @@ def write_latent_cache(store: FrameStore, codec: FrameEncoder, batch_size: int =
         if writer is None:
             writer = np.lib.format.open_memmap(part, 'w+', np.float16, (len(store), *latents.shape[1:]))
         writer[start:start + len(latents)] = latents
-        if (start // batch_size) % 64 == 63:
+        if (start // batch_size) % _FLUSH == _FLUSH - 1:
             writer.flush()
             progress.write_text(str(start + len(latents)))
     writer.flush()
