@@ -13,7 +13,7 @@ import numpy as np
 
 from motionlab.codecs.frame_batch import DOWN, LEFT, NO_ACTION, RIGHT, UP
 from motionlab.datasets.frame_store import FrameStore
-from motionlab.datasets.frame_store_writer import FrameStoreWriter
+from motionlab.datasets.frame_store_writer import FrameStoreWriter, finished_store
 from motionlab.datasets.game_recording import cut_piece, record, split_frames
 from motionlab.datasets.maze_game.policies import RandomHold
 from motionlab.utils import ConfigError, need_package
@@ -107,11 +107,14 @@ class AtariGame:
 
 
 def record_atari(folder: str | Path, recording: AtariRecording) -> FrameStore:
-    """Play an Atari game into a store, held actions at random. An interrupted recording goes on where it was.
+    """Play an Atari game into a store, keys held at random. Goes on after an interruption, opens what is complete.
 
     Raises:
-        ConfigError: the extra is not installed, the folder is there already, or an option is out of range.
+        ConfigError: the extra is not installed, something else is at ``folder``, or an option is out of range.
     """
+    maker = {'recording': 'atari', 'version': VERSION, **asdict(recording)}
+    if (store := finished_store(folder, maker)) is not None:
+        return store
     game = AtariGame(recording.game, recording.size)
     height, width, _ = game.reset().shape
 
@@ -122,8 +125,7 @@ def record_atari(folder: str | Path, recording: AtariRecording) -> FrameStore:
         return (steps if split == 'train' else cut_piece(steps, made_by)), made_by
 
     config = {'frames_per_step': FRAMES_PER_STEP, 'repeat_action_probability': 0.0, 'intro_steps': game.intro_steps}
-    with FrameStoreWriter(folder, height, width, fps=_FPS,
-                          maker={'recording': 'atari', 'version': VERSION, **asdict(recording)},
+    with FrameStoreWriter(folder, height, width, fps=_FPS, maker=maker,
                           env={'name': game.name, 'version': game.version, 'config': config}) as writer:
         store = record(writer, play, split_frames(recording.num_frames, unseen=False))
     game.close()

@@ -198,6 +198,26 @@ class FrameStoreWriter:
         return stream.getvalue()
 
 
+def finished_store(folder: str | Path, maker: Mapping) -> FrameStore | None:
+    """The store at ``folder`` where it is there and a writer with this ``maker`` made it; None where nothing is there.
+
+    Raises:
+        ConfigError: something else is there; says which settings differ.
+    """
+    folder = Path(folder)
+    if (folder / META).is_file():
+        store, maker = open_frame_store(folder), _plain(maker)
+        there = store.meta.get('maker', {})
+        changed = [f'{key} was {there.get(key)!r}, is {maker.get(key)!r}' for key in sorted(there.keys() | maker.keys())
+                   if there.get(key) != maker.get(key)]
+        if changed:
+            raise ConfigError(f'{folder}: was made with other settings: {"; ".join(changed)}. Choose another folder, '
+                              'or delete it to make it again.')
+        return store
+    refuse_existing(folder)
+    return None
+
+
 def begun_size(folder: str | Path, maker: Mapping) -> tuple[int, int] | None:
     """Height and width of an interrupted store that a writer with this ``maker`` can go on with; None where none is."""
     meta = _begun(Path(folder))

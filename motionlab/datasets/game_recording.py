@@ -9,7 +9,7 @@ import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from motionlab.datasets.frame_store import FrameStore
-from motionlab.datasets.frame_store_writer import FrameStoreWriter
+from motionlab.datasets.frame_store_writer import FrameStoreWriter, finished_store
 from motionlab.datasets.maze_game import MazeGame, make_policy
 from motionlab.datasets.maze_game.maze import make_walls
 from motionlab.utils import ConfigError
@@ -57,7 +57,7 @@ class MazeRecording:
 
 
 def record_maze_game(folder: str | Path, recording: MazeRecording) -> FrameStore:
-    """Play the maze game into a store. An interrupted recording goes on where it was.
+    """Play the maze game into a store. An interrupted recording goes on where it was; a complete one is opened.
 
     Training plays whole games; val and test cut pieces of 128 frames out of games, at any place, so that few frames
     show many situations. Every entry of ``meta['episodes']`` has ``maze_seed``, ``seed`` (of the reset), ``policy``,
@@ -65,8 +65,12 @@ def record_maze_game(folder: str | Path, recording: MazeRecording) -> FrameStore
     built with: :func:`replay_states` gives the states behind the frames.
 
     Raises:
-        ConfigError: the folder is there already, or an option is out of range.
+        ConfigError: something else is at ``folder`` (a recording with other settings, too), or an option is out of
+            range.
     """
+    maker = {'recording': 'maze_game', 'version': GAME_VERSION, **asdict(recording)}
+    if (store := finished_store(folder, maker)) is not None:
+        return store
     seen, unseen = maze_seeds(recording)
     config = {'tile_px': recording.tile_px, 'num_ghosts': recording.num_ghosts, 'max_ticks': recording.max_ticks,
               'random_ghosts': recording.random_ghosts}
@@ -82,8 +86,7 @@ def record_maze_game(folder: str | Path, recording: MazeRecording) -> FrameStore
         steps = _play_maze(game, made_by)
         return (steps if split == 'train' else cut_piece(steps, made_by)), made_by
 
-    with FrameStoreWriter(folder, height, width, fps=recording.fps,
-                          maker={'recording': 'maze_game', 'version': GAME_VERSION, **asdict(recording)},
+    with FrameStoreWriter(folder, height, width, fps=recording.fps, maker=maker,
                           env={'name': 'MazeGame', 'version': GAME_VERSION, 'config': config}) as writer:
         return record(writer, play, split_frames(recording.num_frames, unseen=bool(unseen)))
 

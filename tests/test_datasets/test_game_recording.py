@@ -60,6 +60,9 @@ def test_the_same_recording_is_the_same_bytes_also_after_an_interruption(store, 
         record_maze_game(tmp_path / 'maze', SMALL)
     again = record_maze_game(tmp_path / 'maze', SMALL)
     assert again.meta == store.meta and len(calls) == store.num_episodes + 1
+    assert record_maze_game(tmp_path / 'maze', SMALL).path == again.path and len(calls) == store.num_episodes + 1
+    with pytest.raises(ConfigError, match='was made with other settings: seed was 0, is 5'):
+        record_maze_game(tmp_path / 'maze', MazeRecording(**{**vars(SMALL), 'seed': 5}))
     assert open_frame_store(again.path, verify=True).num_episodes == store.num_episodes
     other = record_maze_game(tmp_path / 'other', MazeRecording(**{**vars(SMALL), 'seed': 1, 'num_frames': 300}))
     assert {entry['maze_seed'] for entry in other.meta['episodes']}.isdisjoint(
