@@ -43,7 +43,8 @@ def test_import_and_look_first(tmp_path, capsys):
     assert tool.main([*command, '--dry-run']) == 0 and not out.exists()
     said = ' '.join(capsys.readouterr().out.split())
     assert 'episodes 2 frames 10 (4 to 6 in an episode) height x width 16 x 16 on disk 0.0 MiB' in said
-    assert 'too short for a window 1: 1' in said and 'Nothing was written' in said and 'LEFT 12.5 %, RIGHT 25.0 %' in said
+    assert 'too short for a window 1: 1' in said and 'LEFT 12.5 %, RIGHT 25.0 %' in said
+    assert 'Nothing was written' in said
     assert tool.main(command) == 0
     store = open_frame_store(out, verify=True)
     assert store.frame_size == (16, 16) and sorted(store.meta['splits']) == ['train', 'val']
