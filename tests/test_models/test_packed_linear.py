@@ -50,7 +50,7 @@ def test_layers_with_packed_weights(activation):
 
 
 def test_other_weights_are_refused():
-    with pytest.raises(ConfigError, match='found torch.float64 weights on cpu'):
+    with pytest.raises(ConfigError, match=r'found torch\.float64 weights on cpu'):
         PackedLinear(nn.Linear(4, 4).double())
     with pytest.raises(ConfigError, match='weights on meta'):
         PackedLinear(nn.Linear(4, 4, device='meta'))

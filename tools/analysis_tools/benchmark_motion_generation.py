@@ -313,6 +313,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--wall', action='store_true', help='wall-clock seconds instead of those of the processor')
     parser.add_argument('--json', metavar='FILE', help='write the figures here')
     args = parser.parse_args(argv)
+    if args.batch_size < 2:
+        parser.error(f'--batch-size: found {args.batch_size}, expected at least 2; one sequence is always timed.')
     threads = Threads(args.threads, args.batch_threads or args.threads, args.more_threads, args.wall)
     torch.set_num_threads(threads.one)
     network = dict(embed_dim=args.embed_dim, num_layers=args.num_layers, num_heads=8, ffn_dim=args.ffn_dim)
