@@ -1,14 +1,20 @@
 """Models and batches of frame prediction small enough for a second."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
+from motionlab.engine.config import load_config
 from motionlab.models import FramePredictor
 from motionlab.registry import MODELS
+from tests.conftest import REPO
 
+CONFIGS = REPO / 'configs/frame_prediction'
+SMALLEST = CONFIGS / 'sana-h96-d4_1xb16-2k_maze64.py'
 CHANNELS = 12  # Of a latent: 2 x 2 pixels.
 
 
@@ -55,6 +61,25 @@ def make_batch(size: int = 3, height: int = 8, width: int = 8, *, num_history: i
 def latents(*shape: int, seed: int = 0) -> Tensor:
     """Normal numbers, e.g. of the shape (B, C, h, w) or (B, S, C, h, w)."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def run_config(store: Path, work_dir: Path | str = 'unused', **options) -> Config:
+    """The smallest config of the repository with a model of width 16, on a store with the splits train and val.
+
+    4 iterations in batches of 2, validated at the last; ``options`` are dotted keys, with ``__`` for dots.
+    """
+    changes = {'work_dir': str(work_dir), 'log_level': 'INFO', 'train_cfg.max_iters': 4, 'train_cfg.val_interval': 4,
+               'default_hooks.logger.interval': 1, 'default_hooks.checkpoint.interval': 1,
+               'default_hooks.checkpoint.max_keep_ckpts': -1, 'log_processor.window_size': 1,
+               'train_dataloader.batch_size': 2, 'val_dataloader.batch_size': 2, 'param_scheduler': [],
+               'model.codec.patch': 2, 'model.backbone.embed_dim': 16, 'model.backbone.depth': 1,
+               'model.backbone.linear_head_dim': 8, 'model.backbone.num_cross_heads': 2,
+               'model.backbone.num_history': 2}
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader.0', 'test_dataloader.1'):
+        changes |= {f'{loader}.dataset.data_root': str(store.parent), f'{loader}.dataset.ann_file': store.name,
+                    f'{loader}.dataset.num_history': 2}
+    changes |= {f'test_dataloader.{number}.dataset.split': 'val' for number in range(2)}
+    return load_config(SMALLEST, changes | {key.replace('__', '.'): value for key, value in options.items()})
 
 
 class Spy:

@@ -20,8 +20,9 @@ def test_three_modes(size, frame):
     loss = model(batch, mode='loss')
     assert list(loss) == ['loss_flow'] and loss['loss_flow'].ndim == 0 and loss['loss_flow'] > 0
     found = model(batch, mode='predict')
-    for name in ('frames', 'target', 'last'):
+    for name in ('frames', 'target', 'last', 'reconstruction'):
         assert found[name].shape == (size, *frame, 3) and found[name].dtype == torch.uint8
+    assert torch.equal(found['reconstruction'], batch['target'])  # This codec loses nothing.
     assert torch.equal(found['target'], batch['target']) and torch.equal(found['last'], batch['history'][:, -1])
     assert found['loss'].shape == (size,) and torch.equal(found['index'], batch['index'])
     x = latents(size, CHANNELS, frame[0] // 2, frame[1] // 2)
