@@ -20,9 +20,9 @@ IS_WALL = 3
 
 _PLAYER = {'Y': (255, 222, 26), 'm': (44, 14, 8), 'k': (60, 44, 0)}
 _CAUGHT = {'Y': (176, 176, 164), 'm': (70, 8, 8), 'k': (150, 20, 20)}
-_GHOSTS = ((255, 58, 46), (255, 150, 222), (40, 226, 244), (96, 236, 110))
+_GHOSTS = ((255, 58, 46), (255, 92, 196), (40, 226, 244), (96, 236, 110))
 _EYE, _PUPIL = (250, 250, 255), (24, 20, 120)
-_FRIGHTENED, _FRIGHTENED_PUPIL = (70, 70, 190), (20, 16, 60)
+_FRIGHTENED, _FRIGHTENED_PUPIL = (30, 130, 130), (10, 36, 46)
 
 # Facing right; other ways by turning.
 _PLAYER_ART = {4: ('.YY. YYmm YYmm .YY.', ) * 2,
