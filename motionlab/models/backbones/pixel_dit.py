@@ -7,6 +7,7 @@ from motionlab.models.backbones.action_condition import ActionConditioned
 from motionlab.models.backbones.action_tokens import ActionTokens
 from motionlab.models.backbones.history_encoders import build_history_encoder
 from motionlab.models.backbones.sana import SanaDiT
+from motionlab.models.backbones.sana_attention import without_autocast
 from motionlab.registry import BACKBONES, CODECS
 from motionlab.utils import ConfigError, DataError
 
@@ -153,12 +154,12 @@ class PixelDiT(ActionConditioned):
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C, h, w), with gradients; ConfigError without autoencoder."""
-        with torch.autocast(pictures.device.type, enabled=False):
+        with without_autocast(pictures):
             return self._codec().normalise(self._codec().network.encode(pictures.float()))
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, 3, H, W), with gradients and not clamped; ConfigError without autoencoder."""
-        with torch.autocast(latents.device.type, enabled=False):
+        with without_autocast(latents):
             return self._codec().network.decode(self._codec().denormalise(latents.float()))
 
     def _codec(self) -> torch.nn.Module:

@@ -1,5 +1,7 @@
 """The two attentions of Sana as processors for diffusers' attention modules: precise, and with keys computed ahead."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,7 +27,7 @@ class LinearAttention:
             query = attn.norm_q(query)
         if attn.norm_k is not None:
             key = attn.norm_k(key)
-        with torch.autocast(query.device.type, enabled=False):
+        with without_autocast(query):
             query, key, value = (part.float().unflatten(2, (attn.heads, -1)).transpose(1, 2)
                                  for part in (query, key, value))                          # (B, H, N, d) each
             query, key = F.relu(query), F.relu(key)
@@ -77,7 +79,7 @@ def fold_tokens(attn: nn.Module, tokens: Tensor, mask: Tensor | None) -> TokenPa
         what the weights are multiplied with, (B, n H, h). Heads vary fastest: the softmax over tokens is quick so.
     """
     heads = attn.heads
-    with torch.autocast(tokens.device.type, enabled=False):
+    with without_autocast(tokens):
         tokens = tokens.to(attn.to_k.weight.dtype)
         key, value = attn.to_k(tokens), attn.to_v(tokens)                                  # (B, n, h) each
         if attn.norm_k is not None:
@@ -96,3 +98,9 @@ def fold_tokens(attn: nn.Module, tokens: Tensor, mask: Tensor | None) -> TokenPa
         out = attn.to_out[0].weight.unflatten(1, (heads, -1)).permute(1, 2, 0)             # (H, d, h)
         folded, bias, value = (part.transpose(1, 2).flatten(1, 2) for part in (folded, bias, value @ out))
         return folded.transpose(1, 2), bias.transpose(1, 2), value
+
+
+def without_autocast(tensor: Tensor) -> AbstractContextManager:
+    """Products as precise as their factors on the device of ``tensor``; the meta device knows no others."""
+    device = tensor.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
