@@ -12,13 +12,12 @@ from mmengine import Config
 from mmengine.dist import is_main_process
 from rich.table import Table
 
-from motionlab.engine.checkpoint import BEST_MODEL, find_latest_checkpoint, load_checkpoint_file
-from motionlab.engine.cli import add_run_options, apply_run_options, print_table, run_tool
+from motionlab.engine.cli import add_run_options, apply_run_options, choose_checkpoint, print_table, run_tool
 from motionlab.engine.config import load_config, resolve_work_dir
 from motionlab.engine.loops import UNTRAINED
 from motionlab.evaluation.metrics.base import NUM_SAMPLES
 from motionlab.registry import RUNNERS
-from motionlab.utils import CheckpointError, ConfigError
+from motionlab.utils import ConfigError
 
 MACRO = 'macro'  # The mean over test sets, each counting the same, in tables and in --out.
 
@@ -40,31 +39,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if not args.untrained and not args.checkpoint:
         parser.error('the following arguments are required: checkpoint (or --untrained, to test fresh weights)')
     return args
-
-
-def choose_checkpoint(path: str) -> Path:
-    """The checkpoint that ``path`` is or, for a work dir, its best one, else its newest whole one.
-
-    Raises:
-        CheckpointError: a work dir without a usable checkpoint.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        return folder
-    best = folder / BEST_MODEL
-    damage = ''
-    if best.is_file():
-        try:
-            load_checkpoint_file(best)
-        except CheckpointError as error:
-            damage = f' {error}'
-        else:
-            return best
-    latest = find_latest_checkpoint(folder)
-    if latest is None:
-        raise CheckpointError(f'{folder}: holds no {BEST_MODEL} and no epoch_*.pth or iter_*.pth.{damage}')
-    print(f'{folder}: no usable {BEST_MODEL}, testing the newest checkpoint.{damage}')
-    return latest
 
 
 def build_config(args: argparse.Namespace) -> Config:

@@ -11,10 +11,11 @@ from mmengine import Config
 from rich.console import Console
 from rich.table import Table
 
+from motionlab.engine.checkpoint import BEST_MODEL, find_latest_checkpoint, load_checkpoint_file
 from motionlab.engine.config import ConfigOption
 from motionlab.engine.launch import LAUNCHERS
 from motionlab.registry import UnknownComponentError
-from motionlab.utils import ConfigError, MotionLabError
+from motionlab.utils import CheckpointError, ConfigError, MotionLabError
 
 USER_ERROR = 2
 _FILE_WIDTH = 200  # Columns of a table that goes to a file or a pipe, where rich would assume 80.
@@ -61,6 +62,31 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     pictures.add_argument('--show', action='store_true', help='show pictures in a window')
     pictures.add_argument('--interval', type=int, default=1, help='draw every so many batches (default 1)')
     pictures.add_argument('--wait-time', type=float, default=2, help='seconds a window stays open (default 2)')
+
+
+def choose_checkpoint(path: str | Path) -> Path:
+    """The checkpoint that ``path`` is or, for a work dir, its best one, else its newest whole one.
+
+    Raises:
+        CheckpointError: a work dir without a usable checkpoint.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return folder
+    best = folder / BEST_MODEL
+    damage = ''
+    if best.is_file():
+        try:
+            load_checkpoint_file(best)
+        except CheckpointError as error:
+            damage = f' {error}'
+        else:
+            return best
+    latest = find_latest_checkpoint(folder)
+    if latest is None:
+        raise CheckpointError(f'{folder}: holds no {BEST_MODEL} and no epoch_*.pth or iter_*.pth.{damage}')
+    print(f'{folder}: no usable {BEST_MODEL}, taking the newest checkpoint.{damage}')
+    return latest
 
 
 def check_model_options(args: argparse.Namespace, published: str) -> None:

@@ -46,7 +46,7 @@ def test_folder_without_a_usable_best_model_means_its_newest(copy, capsys):
     (copy / 'best_model.pth').write_bytes((copy / 'best_model.pth').read_bytes()[:100])
     assert tool.choose_checkpoint(str(copy)) == copy / 'epoch_2.pth'
     out = capsys.readouterr().out
-    assert 'testing the newest checkpoint' in out
+    assert 'taking the newest checkpoint' in out
     assert 'truncated' in out
     (copy / 'best_model.pth').unlink()
     (copy / 'epoch_2.pth').write_bytes(b'')
