@@ -1,7 +1,7 @@
 """From a picture back to what is in it, by exact template match: for measuring what a model of the game imagines.
 
-Every sprite is compared with the picture at every quarter tile; a pixel of a ghost may also have the colour of a pellet
-shining through. In pictures of the game itself everything is found exactly (:func:`read_state` inverts ``render``); in
+Every sprite is compared with the picture at every quarter tile; in the middle of a tile a ghost may also
+have the colour of a pellet shining through. In pictures of the game itself everything is found exactly (:func:`read_state` inverts ``render``); in
 imagined ones ``tolerance`` says how far from a template's colours still counts.
 """
 
@@ -29,7 +29,7 @@ from motionlab.datasets.maze_game.sprites import Sprite, ghost_sprite, pellet_co
 from motionlab.datasets.maze_game.state import MAX_GHOSTS, TICKS, MazeState, Mover, touch
 from motionlab.utils import DataError
 
-IMAGINED = 40.0  # a tolerance that finds sprites in pictures with the noise of a trained model, and no others
+IMAGINED = 30.0  # a tolerance that finds sprites in pictures with the noise of a trained model, and no others
 
 _PLACES = (TILES - 1) * TICKS + 1  # of a sprite along one axis
 _FACINGS = (LEFT, RIGHT, UP, DOWN)
@@ -127,10 +127,11 @@ def read_state(frame: np.ndarray) -> MazeState:
 
 
 class _Template(NamedTuple):
-    """One look of a sprite, for comparing: a pixel may have any of its colours.
+    """One look of a sprite, for comparing.
 
     Attributes:
-        pixels: (row, column, colours) of the opaque ones, brightest first: most places fail at the first few.
+        pixels: (row, column, colours) of the opaque ones, brightest first: most places fail at the first few. The
+            first colour is its own, the others those with a pellet shining through.
         facing: What it tells.
         kind: As in :class:`_Match`.
         phase: The half of the places where it can be; None for all.
@@ -169,7 +170,9 @@ class _Matcher:
         steps = np.arange(_PLACES) * (tile_px // TICKS)
         self._places = ((top + steps)[:, None] * pixels.shape[1] + left + steps).ravel()  # of top left pixels
         self._phases = sprites.phase(*np.indices((_PLACES, _PLACES))).ravel()
+        self._planes = [np.ascontiguousarray(pixels[..., channel].ravel()) for channel in range(3)]
         self._errors: dict[tuple[tuple[int, int, int], ...], np.ndarray] = {}
+        self._middles = _middles(tile_px)
         self._hidden: np.ndarray | None = None
 
     def hide(self, player: Mover) -> None:
@@ -212,12 +215,33 @@ class _Matcher:
             yield _Match(error / (3 * visible), hidden, Mover(column, row, template.facing), template.kind)
 
     def _error(self, colours: tuple[tuple[int, int, int], ...]) -> np.ndarray:
-        """(H * W,) distance of every pixel to the nearest of these colours, summed over channels."""
+        """(H * W,) distance of every pixel to the first of these colours, summed over channels.
+
+        In the middle of tiles, where pellets are, to the nearest of them.
+        """
         if colours not in self._errors:
-            red, green, blue = self._pixels.reshape(-1, 3).T
-            nearest = np.minimum.reduce([abs(red - r) + abs(green - g) + abs(blue - b) for r, g, b in colours])
-            self._errors[colours] = nearest if self._hidden is None else np.where(self._hidden, 0, nearest)
+            first, *shining = colours
+            error = _distance(self._planes, first)
+            if shining:
+                planes = [plane[self._middles] for plane in self._planes]
+                error[self._middles] = np.minimum.reduce([error[self._middles],
+                                                          *(_distance(planes, colour) for colour in shining)])
+            self._errors[colours] = error if self._hidden is None else np.where(self._hidden, 0, error)
         return self._errors[colours]
+
+
+def _distance(planes: Sequence[np.ndarray], colour: tuple[int, int, int]) -> np.ndarray:
+    red, green, blue = (np.abs(plane - value) for plane, value in zip(planes, colour))
+    return red + green + blue
+
+
+@cache
+def _middles(tile_px: int) -> np.ndarray:
+    """Flat numbers of the pixels in the middle of tiles."""
+    left, top = board_origin(tile_px)
+    core = pellet_core(tile_px)
+    offsets = (np.arange(TILES)[:, None] * tile_px + np.arange(core.start, core.stop)).ravel()
+    return ((top + offsets)[:, None] * frame_size(tile_px) + left + offsets).ravel()
 
 
 def _apart(matches: Iterator[_Match]) -> list[_Match]:
