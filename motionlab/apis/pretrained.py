@@ -45,14 +45,14 @@ class Conversion:
             ('matched', self.matched), ('dropped', self.dropped), ('missing', self.missing)))
 
 
-def load_pretrained(source: str, path: str | Path, **hints: bool | int | str) -> nn.Module:
+def load_pretrained(source: str, path: str | Path, **hints: bool | int | str | dict) -> nn.Module:
     """A network with published weights, in evaluation mode.
 
     Sizes are read off the shapes. The file is read without executing anything in it.
 
     Args:
-        source: ``'videopose3d'``, ``'mmpose-tcn'``, ``'poseformer'``, ``'auglift-poseformer'``, ``'vposer'`` or
-            ``'primal'``.
+        source: ``'videopose3d'``, ``'mmpose-tcn'``, ``'poseformer'``, ``'auglift-poseformer'``, ``'vposer'``,
+            ``'primal'``, ``'sana'`` or ``'pacman'``.
         path: The file as published (VideoPose3D, PoseFormer: ``{epoch, lr, ..., model_pos}``; VPoser v1: ``.pt``, v2: a
             Lightning ``.ckpt`` of any age; PRIMAL: a Lightning ``.ckpt``), or a bare ``state_dict``. VPoser also takes
             the published folder (``V02_05``, ``vposer_v1_0``): the snapshot of the last epoch.
@@ -62,7 +62,9 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str) ->
             ``zero_constant_inputs=False``. PRIMAL: ``ema=True`` (averaged weights), ``num_heads=8``,
             ``activation='silu'`` (``'relu'`` for files of the acceleration fork), ``separate_condition_token=False``,
             ``adapter='controlnet2'``, ``metric=False``, and ``order`` and ``rotation`` where the number of channels
-            leaves them open.
+            leaves them open. Sana and Pacman: ``config``, a dict of the original's own config values (``num_heads=16``
+            and ``linear_head_dim=32``, which no shape tells, may be given by themselves); Pacman also the ``workflow``
+            (``'latent'`` or ``'pixel'``) that the file must have, and ``codec``.
 
     Returns:
         A :class:`motionlab.models.PoseLifter`. Of the first two sources, ``net(x)`` maps network inputs (B, T, 17, C)
@@ -71,7 +73,13 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str) ->
         :class:`motionlab.models.PosePrior`: ``encode(pose_body)`` gives a ``torch.distributions.Normal`` over (B, L),
         ``decode(z)`` gives ``pose_body`` (B, 21, 3) axis-angle in radians and ``pose_body_matrot`` (B, 21, 9). Of
         PRIMAL a :class:`motionlab.models.MotionDiffuser`: ``embed_seed(xs_0)`` maps a first frame (B, 1, D) to
-        (B, 1, h), and ``net(xs_t, t, seed_embedding)`` noisy windows (B, T, D) of steps (B,) to (B, T, D).
+        (B, 1, h), and ``net(xs_t, t, seed_embedding)`` noisy windows (B, T, D) of steps (B,) to (B, T, D). Of Sana a
+        :class:`motionlab.models.backbones.SanaDiT`: ``net(x, timestep, y, mask)`` maps (B, C, h, w), times (B,) of 0
+        to 1000, tokens (B, 1, S, A) and their mask (B, S) or None to (B, C', h, w). Of Pacman a
+        :class:`motionlab.models.backbones.FrameDiT` with its history encoder, ``net(x, timestep, y, mask, history)``
+        with past latents (B, S, C, h, w), or ``net(x, timestep, net.condition(history, actions))``; of its workflow on
+        pixels a :class:`motionlab.models.backbones.PixelDiT`; with ``codec``, the config of a codec of frames, a whole
+        :class:`motionlab.models.FramePredictor`.
 
         What was loaded is logged, with a fingerprint of the weights.
 
@@ -89,7 +97,7 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str) ->
     return conversion.model
 
 
-def convert(source: str, path: str | Path, **hints: bool | int | str) -> Conversion:
+def convert(source: str, path: str | Path, **hints: bool | int | str | dict) -> Conversion:
     """Like :func:`load_pretrained`, with a report; missing weights are left as initialised and listed."""
     row, known = find_source(source), hints_of(source)
     unknown = sorted(set(hints) - set(known))

@@ -5,6 +5,7 @@ import torch
 
 from motionlab.apis import init_model
 from motionlab.utils import CheckpointError
+from tests.test_apis.sana_files import PlainPacman, PlainSana, write_checkpoint
 from tests.test_apis.test_poseformer_source import _auglift
 from tests.test_apis.test_pretrained import _original, _published
 from tests.test_tools import load_tool
@@ -64,3 +65,22 @@ def test_poseformer_takes_the_number_of_heads(tmp_path, capsys):
     with torch.no_grad():
         found = init_model(tmp_path / 'config.py', dst)(inputs)
         torch.testing.assert_close(found, reference(inputs), atol=1e-5, rtol=0)
+
+
+def test_values_of_the_original_config_come_from_a_file_or_as_json(tmp_path, capsys):
+    plain = PlainPacman('conv3d', 12, 3, PlainSana(24, 12))
+    src, dst = write_checkpoint(tmp_path / 'latest.pth', plain.state_dict()), tmp_path / 'dst.pth'
+    (tmp_path / 'game.yaml').write_text('model:\n  num_heads: 4\n  linear_head_dim: 8\ntrain:\n  num_epochs: 9\n')
+    given = ['pacman', str(src), str(dst), '--codec', '{"type": "SpaceToDepth", "patch": 2}', '--config']
+    configs = []
+    for values in (str(tmp_path / 'game.yaml'), '{"num_heads": 4, "linear_head_dim": 8}'):
+        tool.main([*given, values])
+        assert 'vae.encoder.layers.0.weight' in capsys.readouterr().out
+        configs.append(torch.load(dst, weights_only=True)['meta']['cfg'])
+    assert configs[0] == configs[1]
+    (tmp_path / 'config.py').write_text(configs[0])
+    assert init_model(tmp_path / 'config.py', dst).backbone.num_history == 3
+    for values, message in (('{"num_heads"', 'no JSON'), ('game.txt', 'or a .json or .yaml file')):
+        with pytest.raises(SystemExit):
+            tool.main([*given, values])
+        assert message in capsys.readouterr().err

@@ -5,6 +5,7 @@ file is read without running anything in it. DST ends in .pth or .safetensors an
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from motionlab.apis.pretrained import convert, save_conversion
@@ -26,11 +27,31 @@ def make_parser() -> argparse.ArgumentParser:
             if isinstance(default, bool):
                 source.add_argument(flag, action=argparse.BooleanOptionalAction, default=default)
             elif default is None:
-                kind = str if parameter.annotation == str | None else int
-                source.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help='that the file must have')
+                kind, name, text = _KINDS.get(parameter.annotation, (int, 'INT', 'that the file must have'))
+                source.add_argument(flag, type=kind, metavar=name, help=text)
             else:
                 source.add_argument(flag, type=type(default), default=default, help=f'default {default}')
     return parser
+
+
+def read_values(text: str) -> dict:
+    """Values as JSON, or in a .json or .yaml file; of a file with sections, those of ``model``."""
+    if text.lstrip().startswith('{'):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f'found {text!r}, which is no JSON: {error}') from error
+    if Path(text).suffix not in ('.json', '.yaml', '.yml') or not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f'found {text!r}, expected values as JSON, or a .json or .yaml file of them')
+    from mmengine.fileio import load
+    values = load(text)
+    if not isinstance(values, dict):
+        raise argparse.ArgumentTypeError(f'{text} holds a {type(values).__name__}, expected values by name')
+    return values['model'] if isinstance(values.get('model'), dict) else values
+
+
+_KINDS = {str | None: (str, 'STR', 'that the file must have'),
+          dict | None: (read_values, 'VALUES', 'as JSON, or a .json or .yaml file of them')}
 
 
 def main(argv: list[str] | None = None) -> None:

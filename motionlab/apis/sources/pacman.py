@@ -5,7 +5,7 @@ import re
 from torch import Tensor
 
 from motionlab.apis.sources import Renamed, check_values, need
-from motionlab.apis.sources.sana import NULL, log, read_config, rename
+from motionlab.apis.sources.sana import NULL, add_heads, log, read_config, rename
 from motionlab.utils import CheckpointError, ConfigError
 
 SANA, ENCODER, RESIDUAL = 'sana.', 'history_encoder.', 'obs_residual.'
@@ -37,10 +37,7 @@ def convert(weights: dict[str, Tensor], *, config: dict | None = None, workflow:
         CheckpointError: the weights are of something else, not finite, or contradict what is given.
         ConfigError: the config asks for a form that there is not.
     """
-    config = dict(config or {})
-    for name, value in (('num_heads', num_heads), ('linear_head_dim', linear_head_dim)):
-        if value is not None and config.setdefault(name, value) != value:
-            raise ConfigError(f'found {name}={value} and another one in config, {config[name]}; give one.')
+    config = add_heads(config, num_heads, linear_head_dim)
     if workflow not in (None, *WORKFLOWS):
         raise ConfigError(f'found workflow={workflow!r}, expected one of {WORKFLOWS}.')
     encoder = {key.removeprefix(ENCODER): tensor for key, tensor in weights.items() if key.startswith(ENCODER)}

@@ -44,7 +44,8 @@ _ALIKE = 0.8
 _TABLE_ERROR = 2e-3  # Angles of some hundred radians in float32.
 
 
-def convert(weights: dict[str, Tensor], *, config: dict | None = None) -> tuple[dict, Renamed]:
+def convert(weights: dict[str, Tensor], *, config: dict | None = None, num_heads: int | None = None,
+            linear_head_dim: int | None = None) -> tuple[dict, Renamed]:
     """Sana: github.com/NVlabs/Sana, ``SanaMS``, and forks of it.
 
     Args:
@@ -52,15 +53,26 @@ def convert(weights: dict[str, Tensor], *, config: dict | None = None) -> tuple[
         config: Values of the original's config, for what shapes do not tell (``num_heads``, ``linear_head_dim``,
             ``pe_interpolation``, ``norm_eps``); defaults are those of the published game model. Values that shapes do
             tell must agree with them.
+        num_heads: Heads of the cross attentions, unless config says; 16 published.
+        linear_head_dim: Width of a head of the linear attentions, unless config says; 32 published.
 
     Raises:
         CheckpointError: the weights are of something else, not finite, or contradict the config.
         ConfigError: the config asks for a form that there is not.
     """
-    network = read_config(weights, config or {})
+    network = read_config(weights, add_heads(config, num_heads, linear_head_dim))
     renamed = {f'net.{ours}': found for ours, found in rename(weights).items()}
     check_values(renamed)
     return dict(type='SanaDiT', **network), renamed
+
+
+def add_heads(config: dict | None, num_heads: int | None, linear_head_dim: int | None) -> dict:
+    """The config with what is given beside it; :class:`ConfigError` where both say and differ."""
+    merged = dict(config or {})
+    for name, value in (('num_heads', num_heads), ('linear_head_dim', linear_head_dim)):
+        if value is not None and merged.setdefault(name, value) != value:
+            raise ConfigError(f'found {name}={value} and another one in config, {merged[name]}; give one.')
+    return merged
 
 
 def rename(weights: dict[str, Tensor], prefix: str = '') -> Renamed:
