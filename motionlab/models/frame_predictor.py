@@ -1,6 +1,7 @@
 """Next frames of a game from past frames and actions (a playable world model)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,12 +12,15 @@ from motionlab.codecs.frame_source import check_frame_source
 from motionlab.models.base_task_model import BaseTaskModel
 from motionlab.models.guidance import Condition, guidance_batch, guided_velocity
 from motionlab.models.heads.flow_samplers import Velocity, time_of
+from motionlab.models.heads.flow_schedule import NUM_TIMES
 from motionlab.registry import MODELS
 from motionlab.utils import ConfigError, DataError
 from motionlab.utils.random import batch_rand, batch_randn, derive_seed, seeded_randn
 
 EVERYWHERE = (0.0, 1.0)
 WORKFLOWS = ('latent', 'pixel')
+PREDICTS = ('velocity', 'change')
+LAST = 'last'  # (B, C, h, w) in a condition: the newest latent as the network sees it. Where changes are predicted.
 _PIXELS = dict(type='SpaceToDepth', patch=1)  # Frames as they are, in [-1, 1].
 
 
@@ -44,6 +48,10 @@ class FramePredictor(BaseTaskModel):
         compile: Submodules to compile, e.g. ``['backbone']``.
         workflow: ``'latent'``, or ``'pixel'``: noise, loss and sampling on frames, the codec's autoencoder inside the
             network at every step. That cannot learn to generate: see :class:`motionlab.models.backbones.PixelDiT`.
+        predicts: What the backbone's output is. ``'velocity'``: that of the flow, as published. ``'change'``: the next
+            latent without noise minus the last one, from which the velocity follows. Most of a game's picture stays as
+            it is, and a small network need not learn to copy it, nor to pass the noise on (Li and He, "Back to basics:
+            let denoising generative models denoise", 2025, on predicting what is clean). The loss is the same.
 
     Raises:
         ConfigError: parts do not fit each other, a number is out of range, or the workflow is not known.
@@ -51,9 +59,10 @@ class FramePredictor(BaseTaskModel):
 
     def __init__(self, codec: dict, backbone: dict, head: dict, data_preprocessor: dict | None = None,
                  action_dropout: float = 0.1, context_noise: float = 0.0, eval_seed: int = 0,
-                 compile: Sequence[str] = (), workflow: str = 'latent'):
-        if workflow not in WORKFLOWS:
-            raise ConfigError(f'FramePredictor: found workflow={workflow!r}, expected one of {WORKFLOWS}.')
+                 compile: Sequence[str] = (), workflow: str = 'latent', predicts: str = 'velocity'):
+        for name, value, known in (('workflow', workflow, WORKFLOWS), ('predicts', predicts, PREDICTS)):
+            if value not in known:
+                raise ConfigError(f'FramePredictor: found {name}={value!r}, expected one of {known}.')
         if workflow == 'pixel':
             codec, backbone = _PIXELS, {'type': 'PixelDiT', 'autoencoder': codec, **backbone}
         super().__init__(codec, backbone, head, data_preprocessor, compile)
@@ -64,6 +73,7 @@ class FramePredictor(BaseTaskModel):
             raise ConfigError(f'FramePredictor: found context_noise={context_noise} and a backbone that is not told of '
                               'it; set backbone.num_context_levels, e.g. to 10.')
         self.action_dropout, self.context_noise, self.eval_seed = action_dropout, context_noise, eval_seed
+        self.predicts = predicts
 
     @property
     def num_history(self) -> int:
@@ -108,7 +118,8 @@ class FramePredictor(BaseTaskModel):
             action_mask = torch.ones_like(actions, dtype=torch.bool)
         if level is None and self.backbone.num_context_levels:
             level = torch.zeros(len(actions), dtype=torch.long, device=actions.device)
-        return self.backbone.condition(history, actions, action_mask, level)
+        condition = self.backbone.condition(history, actions, action_mask, level)
+        return condition if self.predicts == 'velocity' else condition | {LAST: history[:, -1]}
 
     def velocity(self, condition: Condition, guidance: float = 1.0, interval: Sequence[float] = EVERYWHERE,
                  time_of: Callable[[float, Tensor], Tensor] = time_of) -> Velocity:
@@ -126,7 +137,7 @@ class FramePredictor(BaseTaskModel):
         condition = self.backbone.precompute(condition)
 
         def plain(x: Tensor, sigma: float) -> Tensor:
-            return self.backbone(x, time_of(sigma, x), condition)
+            return self._network(x, time_of(sigma, x), condition, sigma)
 
         if guidance == 1:
             return plain
@@ -135,9 +146,14 @@ class FramePredictor(BaseTaskModel):
         def guided(x: Tensor, sigma: float) -> Tensor:
             if not interval[0] <= sigma <= interval[1]:
                 return plain(x, sigma)
-            return guided_velocity(self.backbone, x, time_of(sigma, x), both, guidance)
+            return guided_velocity(partial(self._network, sigma=sigma), x, time_of(sigma, x), both, guidance)
 
         return guided
+
+    def _network(self, x: Tensor, time: Tensor, condition: Condition, sigma: float | Tensor) -> Tensor:
+        """Velocity (B, C, h, w) of x at a noise level; ``time`` is what the backbone is told of it."""
+        out = self.head.predict(self.backbone(x, time, condition))
+        return out if self.predicts == 'velocity' else self.head.velocity_to(condition[LAST] + out, x, sigma)
 
     def add_context_noise(self, history: Tensor) -> tuple[Tensor, Tensor | None]:
         """History (B, S, C, h, w) with as much noise as is drawn for each sample, and the levels (B,) of it."""
@@ -166,7 +182,7 @@ class FramePredictor(BaseTaskModel):
             return super().forward(batch, mode)
         if time is None or condition is None:
             raise DataError('FramePredictor', 'time, condition', 'None', 'times (B,) and condition(history, actions)')
-        return self.head.predict(self.backbone(batch, time, condition))
+        return self._network(batch, time, condition, time.view(-1, 1, 1, 1) / NUM_TIMES)
 
     def run_network(self, inputs: Tensor) -> Tensor:
         """Latents (B, C, h, w) as noise after a history of themselves, no action -> velocities (B, C, h, w)."""

@@ -7,6 +7,8 @@ from motionlab.models.heads.flow_samplers import Velocity, sampling_sigmas, solv
 from motionlab.models.heads.flow_schedule import FlowSchedule
 from motionlab.registry import HEADS
 
+_LOWEST = 0.05
+
 
 @HEADS.register_module()
 class FlowMatchingHead(nn.Module):
@@ -54,6 +56,15 @@ class FlowMatchingHead(nn.Module):
     def remove_noise(x_t: Tensor, velocity: Tensor, sigma: Tensor) -> Tensor:
         """x_t (B, ...), predicted velocity (B, ...), sigma (B,) -> the x0 that this predicts, (B, ...) float32."""
         return x_t.float() - sigma.view(-1, *[1] * (x_t.ndim - 1)) * velocity.float()
+
+    @staticmethod
+    def velocity_to(x0: Tensor, x_t: Tensor, sigma: float | Tensor) -> Tensor:
+        """Predicted x0 (B, ...), x_t (B, ...) and its noise level -> the velocity that leads to this x0, float32.
+
+        Below a noise level of 0.05 it is what leads there from 0.05, so that it, and the loss, stay bounded.
+        """
+        level = sigma.clamp(min=_LOWEST) if isinstance(sigma, Tensor) else max(sigma, _LOWEST)
+        return (x_t.float() - x0.float()) / level
 
     @staticmethod
     def loss(pred: Tensor, x0: Tensor, noise: Tensor) -> Tensor:
