@@ -1,6 +1,6 @@
-# The published sizes (P1_D12: 3.3 M parameters, tahahah/Sana-fork at its last revision): three past frames of 256 px in
-# latents of TAESD, merged by convolutions over time, bare one-hot actions, noise levels from the table of 1000. Give the
-# folder of TAESD's weights: --cfg-options model.codec.path=FOLDER, and make the latents once: tools/cache_latents.py.
+# The published sizes (P1_D12: 3.3 M parameters, tahahah/Sana-fork at its last revision): three past frames of 256 px
+# in latents of TAESD, merged by convolutions over time, bare one-hot actions, noise levels from the table of 1000. Give
+# the weights of TAESD: --cfg-options model.codec.path=FOLDER, and make latents once: tools/cache_latents.py CONFIG.
 model = dict(
     type='FramePredictor',
     data_preprocessor=dict(type='BatchPreprocessor'),
