@@ -1,7 +1,7 @@
 """Pictures into videos: OpenCV for MP4, pillow for GIF."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from PIL import Image
 from motionlab.utils import ConfigError, DataError
 
 VIDEO_SUFFIXES = ('.mp4', '.gif')
+_PALETTE_PICTURES = 16  # that the colours of a GIF are chosen from
 
 
 def frame_rate(path: str | Path) -> float | None:
@@ -31,7 +32,8 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> i
 
     Args:
         path: Where; folders are made.
-        frames: (H, W, 3) uint8 RGB, all of one size; H and W even for MP4.
+        frames: (H, W, 3) uint8 RGB, all of one size; H and W even for MP4. The 256 colours of a GIF are chosen from
+            pictures all over a sequence, or from the first one of an iterator.
         fps: Frames per second. GIF rounds the time of a picture to 10 ms and shows none for less than 20 ms.
 
     Returns:
@@ -45,19 +47,27 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> i
     if path.suffix.lower() not in VIDEO_SUFFIXES or not fps > 0:
         raise ConfigError(f'{path}: found suffix {path.suffix!r}, fps={fps}; expected one of {VIDEO_SUFFIXES} and a '
                           'frame rate above 0.')
+    sample = _spread(frames) if isinstance(frames, Sequence) else []
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
         raise DataError(path, 'frames', 'none', 'at least one picture')
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.stem}.part{path.suffix}')  # The suffix chooses the format.
-    write = _write_gif if path.suffix.lower() == '.gif' else _write_mp4
+    frames = chain([first], frames)
     try:
-        number = write(part, chain([first], frames), fps)
+        number = _write_mp4(part, frames, fps) if path.suffix.lower() == '.mp4' else _write_gif(
+            part, frames, fps, sample or [first])
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
     return number
+
+
+def _spread(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Some pictures from all over a sequence."""
+    step = max(1, (len(frames) - 1) // (_PALETTE_PICTURES - 1))
+    return [frames[place] for place in range(0, len(frames), step)]
 
 
 def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
@@ -77,19 +87,20 @@ def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
     return number
 
 
-def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
+def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float, sample: list[np.ndarray]) -> int:
     # One palette for all: choosing one per picture takes ten times as long, and colours would flicker.
-    first = Image.fromarray(next(frames)).quantize(colors=256, method=Image.Quantize.FASTOCTREE)
-    number = 1
+    palette = Image.fromarray(np.concatenate(sample)).quantize(colors=256, method=Image.Quantize.FASTOCTREE)
+    number = 0
 
-    def others() -> Iterator[Image.Image]:
+    def quantized() -> Iterator[Image.Image]:
         nonlocal number
         for frame in frames:
             number += 1
-            yield Image.fromarray(frame).quantize(palette=first, dither=Image.Dither.NONE)
+            yield Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
 
     milliseconds = max(20, round(100 / fps) * 10)
     # A picture equal to the one before must stay a picture of its own, so nothing is optimised away.
-    first.save(path, format='GIF', save_all=True, append_images=others(), duration=milliseconds, loop=0,
+    others = quantized()
+    next(others).save(path, format='GIF', save_all=True, append_images=others, duration=milliseconds, loop=0,
                optimize=False)
     return number

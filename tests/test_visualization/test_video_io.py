@@ -33,6 +33,18 @@ def test_gif_keeps_every_picture_also_equal_ones(tmp_path):
     assert total == 4 * 50
 
 
+@pytest.mark.parametrize('place', [0, 20, 39])
+def test_gif_has_colours_that_come_late(tmp_path, place):
+    frames = [np.zeros((8, 8, 3), np.uint8) for _ in range(40)]
+    for frame in frames[max(place - 2, 0):]:
+        frame[2:4] = 30, 90, 250
+    write_video(tmp_path / 'a.gif', frames, fps=20)
+    with Image.open(tmp_path / 'a.gif') as gif:
+        gif.seek(gif.n_frames - 1)  # Equal pictures are one, for longer.
+        assert np.array(gif.convert('RGB'))[3, 0].tolist() == [30, 90, 250]
+    assert write_video(tmp_path / 'b.gif', iter(frames), fps=20) == 40
+
+
 def test_nothing_is_left_of_a_video_that_failed(tmp_path):
     def broken():
         yield from _frames(2)

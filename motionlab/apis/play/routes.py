@@ -73,15 +73,16 @@ class PlayTable:
     Args:
         player: Their model.
         most: Games at once; one more ends the one that nobody has played for longest.
+        seed: Of the game that a page begins with.
 
     Raises:
-        ConfigError: ``most`` is below 1.
+        ConfigError: a number out of range.
     """
 
-    def __init__(self, player: FramePlayer, most: int = 8):
-        if most < 1:
-            raise ConfigError(f'PlayTable: found most={most}, expected at least 1.')
-        self.player, self._most = player, most
+    def __init__(self, player: FramePlayer, most: int = 8, seed: int = 0):
+        if most < 1 or not 0 <= seed < _SEEDS:
+            raise ConfigError(f'PlayTable: found most={most}, seed={seed}; expected at least 1, and 0 to {_SEEDS - 1}.')
+        self.player, self.seed, self._most = player, seed, most
         self._sessions: OrderedDict[str, PlaySession] = OrderedDict()
         self._lock, self._own = threading.Lock(), secrets.token_hex(4)  # What names of this table begin with.
 
@@ -134,7 +135,7 @@ def _get_page(table: PlayTable, path: str) -> Answer:
 def _get_info(table: PlayTable) -> Answer:
     starts = table.player.starts
     return Answer.json(actions=starts.action_names, fps=starts.fps, height=starts.frame_size[0],
-                       width=starts.frame_size[1], real=starts.real)
+                       width=starts.frame_size[1], real=starts.real, seed=table.seed)
 
 
 def _add_session(table: PlayTable, body: dict) -> Answer:
@@ -143,8 +144,8 @@ def _add_session(table: PlayTable, body: dict) -> Answer:
 
 
 def _step(table: PlayTable, name: str, body: dict) -> Answer:
-    session, (number, action), names = table.find(name), _take(body, step=int, action=str), \
-        table.player.starts.action_names
+    session, (number, action) = table.find(name), _take(body, step=int, action=str)
+    names = table.player.starts.action_names
     if action not in names:
         raise Refusal(HTTPStatus.BAD_REQUEST, f'There is no such action; expected one of {", ".join(names)}.')
     try:

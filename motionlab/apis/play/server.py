@@ -1,5 +1,6 @@
 """HTTP around :mod:`motionlab.apis.play.routes`: wrong requests and lost connections end with themselves."""
 
+import contextlib
 import json
 import logging
 import socket
@@ -39,16 +40,33 @@ class PlayServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    block_on_close = False
     request_queue_size = 32
 
     def __init__(self, table: PlayTable, host: str = '127.0.0.1', port: int = 8000):
         self.table, self.only_local = table, host in LOOPBACK
+        self._open: set[socket.socket] = set()
         try:
             super().__init__((host, port), _Handler)
         except (OSError, OverflowError) as error:
             raise ConfigError(f'{host}, port {port}: cannot be listened on ({error}); port 0 takes a free one.'
                               ) from None
         self.url = f'http://{host}:{self.server_address[1]}/'
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Listen no more, and end the connections that are open."""
+        super().server_close()
+        for request in list(self._open):
+            with contextlib.suppress(OSError):  # It ended by itself meanwhile.
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no error of ours; anything else is logged."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -16,8 +16,9 @@ from motionlab.models.frame_predictor import FramePredictor
 from motionlab.models.frame_rollout import FrameOptions, FrameRollout
 from motionlab.utils import DataError
 
-MOST_RECORDED = 3000  # Pictures; kept as PNGs, a few kilobytes each.
-_GAP_PX = 4           # Between the two games of a recorded picture.
+MOST_RECORDED = 2000  # Pictures; kept as PNGs, a few kilobytes each.
+_RECORDED_PX = 256    # Smaller frames are recorded enlarged, by a whole number.
+_GAP_PX = 8           # Between the two games of a recorded picture.
 
 
 @dataclass(frozen=True)
@@ -146,11 +147,10 @@ class PlaySession:
             self._recording = on
             return self._show(self._view.step, self._view.model_png, self._view.model_ms / 1000, again=not on)
 
-    def recorded_frames(self) -> list[np.ndarray]:
-        """The recorded pictures, (H, W, 3) uint8 RGB: the model's left, the real game's right."""
+    def recorded_frames(self) -> 'RecordedFrames':
+        """What was recorded so far."""
         with self._lock:
-            recorded = list(self._recorded)
-        return [_side_by_side([_read_png(png) for png in pair if png is not None]) for pair in recorded]
+            return RecordedFrames(list(self._recorded))
 
     def _begin(self, frames: np.ndarray, actions: np.ndarray) -> tuple:
         device = self._player.device
@@ -175,6 +175,23 @@ class PlaySession:
         return self._view
 
 
+class RecordedFrames(Sequence):
+    """Pictures (H, W, 3) uint8 RGB, decoded when they are looked at: the model's left, the real game's right.
+
+    Args:
+        pairs: PNGs of both, None for no real game.
+    """
+
+    def __init__(self, pairs: list[tuple[bytes, bytes | None]]):
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return _side_by_side([_read_png(png) for png in self._pairs[index] if png is not None])
+
+
 def write_png(frame: np.ndarray) -> bytes:
     """(H, W, 3) uint8 RGB -> the bytes of a PNG file."""
     return cv2.imencode('.png', frame[..., ::-1])[1].tobytes()
@@ -185,6 +202,8 @@ def _read_png(png: bytes) -> np.ndarray:
 
 
 def _side_by_side(frames: list[np.ndarray]) -> np.ndarray:
+    scale = max(1, _RECORDED_PX // len(frames[0]))
+    frames = [frame.repeat(scale, 0).repeat(scale, 1) for frame in frames]
     gap = np.full((len(frames[0]), _GAP_PX, 3), 128, np.uint8)
     return np.concatenate([part for frame in frames for part in (gap, frame)][1:], axis=1)
 

@@ -47,7 +47,7 @@ async function request(path, body) {
   }
 }
 
-/** A request that is made again until it is answered: whoever answers has then done it once. */
+/** A request that is made again until it is answered. Steps have numbers, so that none is made twice. */
 async function ask(path, body) {
   for (let tries = 0; ; tries += 1) {
     try {
@@ -96,8 +96,8 @@ const onGame = (what, body) => ask(`api/sessions/${game.id}/${what}`, body);
 async function reset() {
   game.seed = Number($('seed').value);
   times = [];
-  if (game.id === null) return begin();
-  show(await onGame('reset', { seed: game.seed }));
+  if (game.id === null) await begin();
+  else show(await onGame('reset', { seed: game.seed }));
   say(`Playing seed ${game.seed}.`, 'good');
 }
 
@@ -128,7 +128,7 @@ async function recover(error) {
   } else {
     if (error.status === 410) game.id = null;
     setPaused(true);
-    say(error.message, 'lost');
+    say(`${error.message} Reset begins a new game.`, 'lost');
   }
 }
 
@@ -210,6 +210,8 @@ function build(info) {
     $('pad').append(button);
   }
   $('real-figure').hidden = !info.real;
+  game.seed = info.seed;
+  $('seed').value = info.seed;
   const limits = [...$('limit').options].map((option) => Number(option.value));
   $('limit').value = limits.reduce((best, each) => Math.abs(each - info.fps) < Math.abs(best - info.fps) ? each : best);
   const resize = () => {
