@@ -95,9 +95,13 @@ def autoencoder_config(**options) -> dict:
 
 
 def save_trained(path: Path, seed: int = 0, **options) -> Path:
-    """A checkpoint of :func:`autoencoder_config`, untrained."""
+    """A checkpoint of :func:`autoencoder_config` whose weights all have an effect."""
     torch.manual_seed(seed)
-    torch.save({'meta': {}, 'state_dict': MODELS.build(autoencoder_config(**options)).state_dict()}, path)
+    model = MODELS.build(autoencoder_config(**options))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))  # Blocks begin as the identity.
+    torch.save({'meta': {}, 'state_dict': model.state_dict()}, path)
     return path
 
 

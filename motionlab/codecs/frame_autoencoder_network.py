@@ -65,6 +65,7 @@ class FrameAutoencoderNetwork(nn.Module):
             fine = width
         self.encoder = nn.Sequential(*down, nn.Conv2d(fine, latent_channels, 3, padding=1))
         self.decoder = nn.Sequential(nn.Conv2d(latent_channels, fine, 3, padding=1), *up)
+        self.apply(_initialise)
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> (N, C, h, w)."""
@@ -99,6 +100,16 @@ class FrameAutoencoderNetwork(nn.Module):
         with torch.device('meta'):
             network = cls(widths[-1], widths[:-1], len(blocks) // (len(widths) - 1))
         return assign_weights(network, weights, source)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Spread is the same behind every layer, and blocks begin as the identity: there is no normalisation to help."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity='linear')
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, ConvBlock):  # After its convolutions.
+        nn.init.kaiming_normal_(module.conv1.weight, nonlinearity='relu')
+        nn.init.zeros_(module.conv2.weight)
 
 
 def assign_weights(network: nn.Module, weights: Mapping[str, Tensor], source: object) -> nn.Module:

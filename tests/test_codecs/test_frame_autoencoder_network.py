@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from motionlab.codecs.frame_autoencoder_network import FrameAutoencoderNetwork, assign_weights
+from motionlab.codecs.frame_autoencoder_network import ConvBlock, FrameAutoencoderNetwork, assign_weights
 from motionlab.utils import CheckpointError, ConfigError
 
 
@@ -16,10 +16,22 @@ def test_halves_once_per_stage(widths, factor):
     assert network(images).shape == images.shape and torch.equal(network(images), network.decode(latents))
 
 
-def test_latents_see_their_surroundings_and_every_weight_matters():
+def test_every_weight_matters():
     network = FrameAutoencoderNetwork(6, (8, 12))
+    for block in network.modules():
+        if isinstance(block, ConvBlock):
+            torch.nn.init.ones_(block.conv2.weight)
     network(torch.randn(1, 3, 16, 16)).square().sum().backward()
     assert all(weight.grad.abs().sum() > 0 for weight in network.parameters())
+
+
+def test_spread_is_kept_from_layer_to_layer_at_first():
+    torch.manual_seed(0)
+    network, x = FrameAutoencoderNetwork(48, (64, 64)), torch.randn(2, 3, 64, 64)
+    for layer in (*network.encoder, *network.decoder):
+        before, x = x, layer(x)
+        assert 0.8 < x.std() / before.std() < 1.25
+        assert not isinstance(layer, ConvBlock) or torch.equal(x, before)
 
 
 @pytest.mark.parametrize(('widths', 'blocks', 'latent_channels'), [((8,), 1, 4), ((8, 12), 2, 5), ((4, 4, 8), 3, 8)])

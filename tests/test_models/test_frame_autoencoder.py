@@ -12,7 +12,11 @@ from tests.frame_autoencoders import TINY as TINY_OPTIONS
 
 def make(seed: int = 0, **options):
     torch.manual_seed(seed)
-    return MODELS.build(autoencoder_config(**options))
+    model = MODELS.build(autoencoder_config(**options))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.05 * torch.randn_like(weight) if not weight.is_meta else 0)  # Blocks begin as the identity.
+    return model
 
 
 def batch(size: int = 2, num_targets: int | None = None) -> dict[str, torch.Tensor]:
