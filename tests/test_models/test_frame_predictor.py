@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from motionlab.models import FrameRollout
 from motionlab.models.guidance import guidance_batch
 from motionlab.registry import MODELS
 from motionlab.utils import ConfigError, DataError
@@ -111,6 +112,53 @@ def test_guidance_by_hand():
     assert guidance_batch(condition, null).keys() == condition.keys()
 
 
+def test_predicted_changes_give_the_velocity_that_leads_there(monkeypatch):
+    model, batch = make_model(predicts='change'), make_batch()
+    network = Spy(model.backbone, 'forward', monkeypatch)
+    history, x = latents(3, 2, CHANNELS, 4, 4), latents(3, CHANNELS, 4, 4, seed=1)
+    condition = model.condition(history, batch['actions'])
+    time = torch.tensor([20.0, 300.0, 1000.0])
+    with torch.no_grad():
+        velocity = model(x, time, condition)
+        clean = history[:, -1] + network.results[-1]
+        # Straight from x to the predicted latent; from no nearer than 0.05.
+        torch.testing.assert_close(velocity, (x - clean) / torch.tensor([0.05, 0.3, 1.0]).view(3, 1, 1, 1))
+        alone = model.velocity(condition)(x, 0.3)
+        torch.testing.assert_close(alone[1], velocity[1])
+        # The last step of a solver ends at what the network says then.
+        latent = model.head.sample(model.velocity(condition), x, 3)
+        torch.testing.assert_close(latent, history[:, -1] + network.results[-1], rtol=1e-4, atol=1e-5)
+        null = model.backbone.null_condition(condition)
+        guided = model.velocity(condition, 2.0)(x, 0.3)
+        torch.testing.assert_close(guided, 2 * alone - model.velocity(null)(x, 0.3), rtol=1e-4, atol=1e-4)
+
+
+def test_a_network_that_says_nothing_changes_repeats_the_last_frame():
+    model, batch = make_model(predicts='change'), make_batch()
+    torch.nn.init.zeros_(model.backbone.dit.net.proj_out.weight)
+    found = model(batch, mode='predict')
+    assert torch.equal(found['frames'], found['last'])
+    rollout = FrameRollout(model)
+    state = rollout.begin(rollout.encode(batch['history']), batch['actions'][:, :1])
+    for latent in rollout.run(state, torch.zeros(3, 3, dtype=torch.long)):
+        assert torch.equal(rollout.decode(latent), batch['history'][:, -1])
+
+
+@pytest.mark.parametrize('options', [dict(predicts='change', context_noise=0.7), dict(predicts='velocity')])
+def test_learns_a_game_that_stands_still(options):
+    model, batch = make_model(action_dropout=0.0, **options).train(), make_batch(4)
+    batch['target'] = batch['history'][:, -1]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    values = []
+    for step in range(40):
+        loss = losses(model, batch, step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        values.append(loss.item())
+    assert sum(values[-8:]) < 0.8 * sum(values[:8])
+
+
 @pytest.mark.parametrize(('change', 'match'), [
     (dict(actions=torch.full((3, 2), 5)), 'actions.*5 to 5.*0 to 4'),
     (dict(actions=torch.full((3, 2), -1)), 'actions.*-1 to -1.*0 to 4'),
@@ -138,6 +186,7 @@ def test_predicting_needs_frames_and_their_numbers():
 @pytest.mark.parametrize(('options', 'match'), [
     (dict(action_dropout=1.0), 'action_dropout=1.0'), (dict(context_noise=-0.1), 'context_noise=-0.1'),
     (dict(context_noise=0.7, backbone=dict(num_context_levels=0)), 'set backbone.num_context_levels'),
+    (dict(predicts='noise'), "predicts='noise'.*velocity.*change"), (dict(workflow='rgb'), "workflow='rgb'"),
     (dict(backbone=dict(in_channels=4)), 'in_channels=4')])
 def test_parts_that_do_not_fit_are_refused(options, match):
     pytest.importorskip('diffusers')
