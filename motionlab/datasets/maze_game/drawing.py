@@ -59,12 +59,12 @@ def render(state: MazeState, tile_px: int = 4) -> np.ndarray:
     frame = _board(state.walls, state.pellets, check_tile_px(tile_px)).copy()
     frightened = state.fright > 0
     for number, ghost in enumerate(state.ghosts):
-        _stamp(frame, ghost, tile_px, ghost_sprite(tile_px, number, ghost.facing, frightened))
+        stamp(frame, ghost, tile_px, ghost_sprite(tile_px, number, ghost.facing, frightened))
         for tile in ghost.tiles:
             if state.pellets[tile]:
                 _shine(frame, ghost, tile, ghost_sprite(tile_px, number, ghost.facing, frightened, state.pellets[tile]))
     player = state.player
-    _stamp(frame, player, tile_px, player_sprite(tile_px, player.facing, state.caught, phase(player.x, player.y)))
+    stamp(frame, player, tile_px, player_sprite(tile_px, player.facing, state.caught, phase(player.x, player.y)))
     for life in range(state.lives):
         np.copyto(frame[:tile_px, life_columns(tile_px, life)], player_sprite(tile_px, RIGHT, False, 0).rgb)
     if frightened:
@@ -105,12 +105,13 @@ def _board(walls: bytes, pellets: bytes, tile_px: int) -> np.ndarray:
         for dx in range(core.start, core.stop):
             board[dy::tile_px, dx::tile_px][kinds == PELLET] = sprites.PELLET_COLOURS[PELLET]
     for row, column in np.argwhere(kinds == POWER_PELLET):
-        _stamp(frame, Mover(column * TICKS, row * TICKS, 0), tile_px, sprites.power_sprite(tile_px))
+        stamp(frame, Mover(column * TICKS, row * TICKS, 0), tile_px, sprites.power_sprite(tile_px))
     frame.setflags(write=False)
     return frame
 
 
-def _stamp(frame: np.ndarray, mover: Mover, tile_px: int, sprite: Sprite) -> None:
+def stamp(frame: np.ndarray, mover: Mover, tile_px: int, sprite: Sprite) -> None:
+    """Draw a sprite into a frame, where it is opaque."""
     x, y = pixel_of(mover, tile_px)
     np.copyto(frame[y:y + tile_px, x:x + tile_px], sprite.rgb, where=sprite.mask)
 

@@ -1,8 +1,8 @@
 """From a picture back to what is in it, by exact template match: for measuring what a model of the game imagines.
 
-Every sprite is compared with the picture at every quarter tile; in the middle of a tile a ghost may also
-have the colour of a pellet shining through. In pictures of the game itself everything is found exactly (:func:`read_state` inverts ``render``); in
-imagined ones ``tolerance`` says how far from a template's colours still counts.
+Every sprite is compared with the picture at every quarter tile; in the middle of a tile a ghost may also have the
+colour of a pellet shining through. In pictures of the game itself everything is found exactly, :func:`read_state`
+inverts ``render``; in imagined ones ``tolerance`` says how far from a template's colours still counts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,12 @@ from motionlab.datasets.maze_game.drawing import (
     life_columns,
     pixel_of,
     render,
+    stamp,
 )
 from motionlab.datasets.maze_game.maze import TILES, maze_of
 from motionlab.datasets.maze_game.rules import FRIGHT_STEPS, LIVES
 from motionlab.datasets.maze_game.sprites import Sprite, ghost_sprite, pellet_core, player_sprite
-from motionlab.datasets.maze_game.state import MAX_GHOSTS, TICKS, MazeState, Mover, touch
+from motionlab.datasets.maze_game.state import MAX_GHOSTS, PELLET, POWER_PELLET, TICKS, MazeState, Mover, touch
 from motionlab.utils import DataError
 
 IMAGINED = 30.0  # a tolerance that finds sprites in pictures with the noise of a trained model, and no others
@@ -34,6 +35,9 @@ IMAGINED = 30.0  # a tolerance that finds sprites in pictures with the noise of 
 _PLACES = (TILES - 1) * TICKS + 1  # of a sprite along one axis
 _FACINGS = (LEFT, RIGHT, UP, DOWN)
 _LEAST_VISIBLE = 1 / 3             # of a ghost behind a caught player
+_WALL_KIND = 3                     # beside 0 nothing, 1 pellet, 2 power pellet
+_TILE_COLOURS = np.array([sprites.FLOOR, *(sprites.PELLET_COLOURS[kind] for kind in (PELLET, POWER_PELLET)),
+                          sprites.WALL], np.int32)
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,11 @@ def locate(frame: np.ndarray, tolerance: float = 0.0) -> Located:
     # Ghosts never overlap, so at each place the best match wins; frightened ones differ by their eyes only.
     ghosts = _apart(matcher.matches(_ghost_templates(tile_px)))
     by_number = [[match.mover for match in ghosts if match.kind == number] for number in range(MAX_GHOSTS)]
+    fright = _read_fright(pixels, tile_px)
     pellets, walls = _read_tiles(pixels, tile_px)
+    _read_behind(pixels, tile_px, pellets, walls, players[:1], ghosts, fright > 0)
     return Located(player, tuple(found[0] if found else None for found in by_number), len(players),
-                   tuple(map(len, by_number)), caught, pellets, walls, _read_fright(pixels, tile_px),
+                   tuple(map(len, by_number)), caught, pellets, walls, fright,
                    _read_lives(pixels, tile_px))
 
 
@@ -261,17 +267,34 @@ def _tile_px(frame: np.ndarray) -> int:
 
 
 def _read_tiles(pixels: np.ndarray, tile_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pellets (15, 15) uint8 and walls (15, 15) bool: what most of the four pixels in the middle of a tile say."""
-    left, top = board_origin(tile_px)
-    board = pixels[top:, left:left + TILES * tile_px].reshape(TILES, tile_px, TILES, tile_px, 3)
-    core = pellet_core(tile_px)
-    middle = board[:, core][:, :, :, core].transpose(0, 2, 1, 3, 4).reshape(TILES * TILES * 4, 3)
-    colours, kinds = sprites.tile_palette()
-    nearest = np.abs(middle[:, None] - colours).sum(-1).argmin(1)
-    votes = kinds[nearest].reshape(TILES, TILES, 4)
-    counts = (votes[..., None] == np.arange(4)).sum(2)  # (15, 15, 4): nothing, pellet, power pellet, wall
-    kind = counts.argmax(-1)
-    return np.where(kind == sprites.IS_WALL, 0, kind).astype(np.uint8), kind == sprites.IS_WALL
+    """Pellets (15, 15) uint8 and walls (15, 15) bool, from the pixels in the middle of each tile; as if no sprite were
+    there."""
+    distance = np.abs(_middle(pixels, tile_px)[:, :, None] - _TILE_COLOURS).sum((1, 3))  # (225, colours)
+    kind = distance.argmin(-1).reshape(TILES, TILES)
+    return np.where(kind == _WALL_KIND, 0, kind).astype(np.uint8), kind == _WALL_KIND
+
+
+def _read_behind(pixels: np.ndarray, tile_px: int, pellets: np.ndarray, walls: np.ndarray, players: list[_Match],
+                 ghosts: list[_Match], frightened: bool) -> None:
+    """Correct the tiles where sprites are: floor, and of the three pellets the one with which they look most alike."""
+    covered = sorted(set().union(*(match.mover.tiles for match in (*players, *ghosts))))
+    errors = []
+    for pellet in (0, PELLET, POWER_PELLET):
+        canvas = np.empty(pixels.shape, np.uint8)
+        canvas[:] = _TILE_COLOURS[pellet]
+        for _, _, ghost, number in ghosts:
+            stamp(canvas, ghost, tile_px, ghost_sprite(tile_px, number, ghost.facing, frightened, pellet))
+        for _, _, player, caught in players:
+            stamp(canvas, player, tile_px, player_sprite(tile_px, player.facing, bool(caught),
+                                                         sprites.phase(player.x, player.y)))
+        errors.append(np.abs(_middle(canvas.astype(np.int32) - pixels, tile_px)[covered]).sum((1, 2)))
+    pellets.reshape(-1)[covered] = np.argmin(errors, axis=0)
+    walls.reshape(-1)[covered] = False
+
+
+def _middle(pixels: np.ndarray, tile_px: int) -> np.ndarray:
+    """(225, 4, 3) the pixels in the middle of each tile."""
+    return pixels.reshape(-1, 3)[_middles(tile_px)].reshape(TILES, 2, TILES, 2, 3).swapaxes(1, 2).reshape(-1, 4, 3)
 
 
 def _read_fright(pixels: np.ndarray, tile_px: int) -> int:

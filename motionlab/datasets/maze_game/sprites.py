@@ -16,7 +16,6 @@ WALL = (20, 22, 82)
 WALL_EDGE = (62, 84, 235)
 PELLET_COLOURS = {PELLET: (196, 150, 120), POWER_PELLET: (255, 246, 224)}
 BAR = (84, 190, 255)
-IS_WALL = 3
 
 _PLAYER = {'Y': (255, 222, 26), 'm': (44, 14, 8), 'k': (60, 44, 0)}
 _CAUGHT = {'Y': (176, 176, 164), 'm': (70, 8, 8), 'k': (150, 20, 20)}
@@ -107,21 +106,6 @@ def pellet_core(tile_px: int) -> slice:
 def phase(x: int, y: int) -> int:
     """Which of two pictures the player has here; a function of the place alone."""
     return (x % TICKS + y % TICKS) % 2
-
-
-@cache
-def tile_palette() -> tuple[np.ndarray, np.ndarray]:
-    """What a pixel in the middle of a tile says about it.
-
-    Returns:
-        Colours (n, 3) int32, all different, and kinds (n,): 0 nothing, 1 pellet, 2 power pellet, 3 wall.
-    """
-    ghosts = sorted({*_GHOSTS, _EYE, _PUPIL, _FRIGHTENED, _FRIGHTENED_PUPIL})
-    rows = dict.fromkeys((FLOOR, *_PLAYER.values(), *_CAUGHT.values(), *ghosts), 0)
-    rows |= {colour: kind for kind, colour in PELLET_COLOURS.items()}
-    rows |= {shine_through(colour, kind): kind for kind in PELLET_COLOURS for colour in ghosts}
-    rows |= {WALL: IS_WALL, WALL_EDGE: IS_WALL}
-    return np.array(list(rows), np.int32), np.array(list(rows.values()))
 
 
 def _letters(art: str) -> np.ndarray:
