@@ -8,8 +8,11 @@ from motionlab.apis.widening import widen_inputs
 
 if TYPE_CHECKING:
     from motionlab.apis.body_ik import aligned_start, fit_body, joint_keypoints, marker_keypoints
+    from motionlab.apis.frame_evaluation import evaluate_frames
+    from motionlab.apis.frame_prediction import predict_frames
     from motionlab.apis.inferencers import (
         BodyPoses,
+        FramePredictionInferencer,
         GeneratedMotions,
         LiftedClip,
         MotionGenerationInferencer,
@@ -22,21 +25,23 @@ if TYPE_CHECKING:
     from motionlab.apis.motion_stepper import MotionStepper
     from motionlab.apis.streaming import PoseLiftingStream
 
-__all__ = ['BodyMotion', 'BodyPoses', 'GeneratedMotions', 'LegacySwitches', 'LiftedClip', 'MotionControl',
-           'MotionGenerationInferencer', 'MotionStepper', 'PoseLiftingInferencer', 'PoseLiftingStream',
-           'PosePriorInferencer', 'RolloutOptions', 'aligned_start', 'evaluate_generation', 'fit_body',
-           'generate_motion', 'init_model', 'joint_keypoints', 'load_pretrained', 'marker_keypoints', 'read_motion',
-           'widen_inputs']
+__all__ = ['BodyMotion', 'BodyPoses', 'FramePredictionInferencer', 'GeneratedMotions', 'LegacySwitches', 'LiftedClip',
+           'MotionControl', 'MotionGenerationInferencer', 'MotionStepper', 'PoseLiftingInferencer', 'PoseLiftingStream',
+           'PosePriorInferencer', 'RolloutOptions', 'aligned_start', 'evaluate_frames', 'evaluate_generation',
+           'fit_body', 'generate_motion', 'init_model', 'joint_keypoints', 'load_pretrained', 'marker_keypoints',
+           'predict_frames', 'read_motion', 'widen_inputs']
 
 # They import MMEngine and the models, which takes its time: not before somebody asks for them.
 _LAZY = {
-    **dict.fromkeys(('BodyPoses', 'GeneratedMotions', 'LiftedClip', 'MotionGenerationInferencer',
-                     'PoseLiftingInferencer', 'PosePriorInferencer'), 'inferencers'),
+    **dict.fromkeys(('BodyPoses', 'FramePredictionInferencer', 'GeneratedMotions', 'LiftedClip',
+                     'MotionGenerationInferencer', 'PoseLiftingInferencer', 'PosePriorInferencer'), 'inferencers'),
     **dict.fromkeys(('BodyMotion', 'read_motion'), 'motion_files'),
+    'evaluate_frames': 'frame_evaluation',
     'evaluate_generation': 'motion_evaluation',
     **dict.fromkeys(('aligned_start', 'fit_body', 'joint_keypoints', 'marker_keypoints'), 'body_ik'),
     **dict.fromkeys(('LegacySwitches', 'MotionControl', 'RolloutOptions', 'generate_motion'), 'motion_generation'),
     'MotionStepper': 'motion_stepper',
+    'predict_frames': 'frame_prediction',
     'PoseLiftingStream': 'streaming',
 }
 

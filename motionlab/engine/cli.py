@@ -19,7 +19,7 @@ from motionlab.utils import CheckpointError, ConfigError, MotionLabError
 
 USER_ERROR = 2
 _FILE_WIDTH = 200  # Columns of a table that goes to a file or a pipe, where rich would assume 80.
-PICTURE_HOOKS = ('PoseVisualizationHook', 'BodyPoseVisualizationHook', 'MotionSamplesHook')
+PICTURE_HOOKS = ('PoseVisualizationHook', 'BodyPoseVisualizationHook', 'MotionSamplesHook', 'FrameSamplesHook')
 
 
 def run_tool(main: Callable[[], int | None]) -> None:
