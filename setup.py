@@ -14,6 +14,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['motionlab', 'motionlab.*']),
+    package_data={'motionlab.apis.play': ['page/*']},
     install_requires=[
         'torch>=2.5',
         'mmengine>=0.10.7',
