@@ -5,7 +5,8 @@ from motionlab.models.guidance import guidance_batch, guided_velocity
 from motionlab.utils import DataError
 from tests.frame_models import CHANNELS, latents, make_batch, make_model
 
-HISTORIES = [dict(), dict(history='conv3d', obs_residual=True), dict(history='conv2d4'), dict(action_embed='onehot')]
+MODELS = [dict(), dict(predicts='change'), dict(backbone=dict(history='conv3d', obs_residual=True)),
+          dict(backbone=dict(history='conv2d4')), dict(backbone=dict(action_embed='onehot'))]
 
 
 def velocities(model, history, x, actions, mask, guidance=1.0):
@@ -15,11 +16,11 @@ def velocities(model, history, x, actions, mask, guidance=1.0):
     return model.velocity(condition, guidance)(x, 0.5)
 
 
-@pytest.mark.parametrize('backbone', HISTORIES, ids=str)
+@pytest.mark.parametrize('options', MODELS, ids=str)
 @pytest.mark.parametrize(('training', 'guidance'), [(True, 1.0), (False, 1.0), (False, 2.0)])
-def test_pacman_05_samples_are_independent(backbone, training, guidance):
+def test_pacman_05_samples_are_independent(options, training, guidance):
     """Output of sample i is independent of other samples (train, eval, CFG)."""
-    model = make_model(backbone=backbone).train(training)
+    model = make_model(**options).train(training)
     inputs = dict(history=latents(3, 2, CHANNELS, 4, 4), x=latents(3, CHANNELS, 4, 4, seed=1),
                   actions=torch.tensor([[0, 1], [2, 3], [4, 0]]), mask=torch.tensor([[1, 1], [0, 1], [1, 1]]).bool())
     with torch.no_grad():
@@ -33,10 +34,10 @@ def test_pacman_05_samples_are_independent(backbone, training, guidance):
             assert (after[1] - before[1]).abs().max() > 1e-6, name
 
 
-@pytest.mark.parametrize('backbone', HISTORIES, ids=str)
-def test_pacman_05_undoubled_tensors_are_named(backbone):
+@pytest.mark.parametrize('options', MODELS, ids=str)
+def test_pacman_05_undoubled_tensors_are_named(options):
     """CFG batch with any condition tensor un-doubled raises by name."""
-    model, batch = make_model(backbone=backbone), make_batch(3)
+    model, batch = make_model(**options), make_batch(3)
     condition = model.backbone.precompute(
         model.condition(model.codec.encode_frames(batch['history']), batch['actions']))
     x, both = latents(3, CHANNELS, 4, 4), guidance_batch(condition, model.backbone.null_condition(condition))

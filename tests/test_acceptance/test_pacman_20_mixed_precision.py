@@ -10,10 +10,10 @@ DTYPES = [torch.bfloat16, torch.float16]
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=str)
 @pytest.mark.parametrize('solver', ['euler', 'dpm++'])
-@pytest.mark.parametrize('guidance', [1.0, 2.0])
-def test_pacman_20_solver_state_and_time_stay_float32(dtype, solver, guidance, monkeypatch):
+@pytest.mark.parametrize(('guidance', 'predicts'), [(1.0, 'velocity'), (2.0, 'velocity'), (1.0, 'change')])
+def test_pacman_20_solver_state_and_time_stay_float32(dtype, solver, guidance, predicts, monkeypatch):
     """bf16/fp16 autocast: solver state and time stay fp32."""
-    model, batch = make_model(), make_batch(2)
+    model, batch = make_model(predicts=predicts), make_batch(2)
     network = Spy(model.backbone, 'forward', monkeypatch)
     times = Spy(model.backbone, 'embed_time', monkeypatch)
     rollout = FrameRollout(model, FrameOptions(3, solver, guidance))
@@ -31,9 +31,10 @@ def test_pacman_20_solver_state_and_time_stay_float32(dtype, solver, guidance, m
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=str)
-def test_pacman_20_finite_loss(dtype, monkeypatch):
+@pytest.mark.parametrize('predicts', ['velocity', 'change'])
+def test_pacman_20_finite_loss(dtype, predicts, monkeypatch):
     """Finite loss under autocast, near that of full precision; noisy latents and times are float32 in training too."""
-    model, batch = make_model(context_noise=0.7), make_batch(4, num_targets=2)
+    model, batch = make_model(context_noise=0.7, predicts=predicts), make_batch(4, num_targets=2)
     full = model(batch, mode='loss')['loss_flow']
     network = Spy(model.backbone, 'forward', monkeypatch)
     losses = []

@@ -87,3 +87,5 @@ def test_state_and_times_are_exact_whatever_the_network_computes_in():
 def test_refuses(bad):
     with pytest.raises(ConfigError, match='at least 1 and one of'):
         sampling_sigmas(**bad)
+    with pytest.raises(ConfigError, match=r'noise level 1\.0'):
+        solve_dpm(toy_velocity, noise(2, 3), sampling_sigmas(2))

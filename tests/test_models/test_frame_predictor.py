@@ -94,6 +94,18 @@ def test_one_target_trains_as_the_first_of_several_would():
     assert torch.equal(losses(model, first), losses(model, second))
 
 
+@pytest.mark.parametrize('num_targets', [1, 2])
+def test_what_a_sample_gets_does_not_depend_on_the_number_of_processes(num_targets):
+    model = make_model(context_noise=0.7, action_dropout=0.5)
+    batch = make_batch(4, num_targets=num_targets)
+    whole, parts = losses(model, batch), []
+    for rank in range(2):
+        seed_iteration(0, rank, 2, 0)
+        parts.append(model({key: value[rank::2] for key, value in batch.items()}, mode='loss')['loss_flow'])
+    torch.testing.assert_close(torch.stack(parts).mean(), whole)
+    assert not torch.isclose(parts[0], whole)
+
+
 def test_guidance_by_hand():
     model, batch = make_model(), make_batch()
     history, x = latents(3, 2, CHANNELS, 4, 4), latents(3, CHANNELS, 4, 4, seed=1)

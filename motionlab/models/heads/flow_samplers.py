@@ -84,7 +84,14 @@ def solve_dpm(velocity: Velocity, noise: Tensor, sigmas: Sequence[float]) -> Ten
 
     Returns:
         (B, ...) float32 x at the last level.
+
+    Raises:
+        ConfigError: a level is 1 or above.
     """
+    if max(sigmas) >= 1:
+        raise ConfigError(f'solve_dpm: found the noise level {max(sigmas)}, expected levels below 1. '
+                          "sampling_sigmas(..., solver='dpm++') gives them.")
+
     def log_snr(sigma: float) -> float:
         return math.log((1 - sigma) / sigma) if sigma > 0 else math.inf
 
