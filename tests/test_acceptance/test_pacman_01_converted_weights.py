@@ -5,6 +5,8 @@ from motionlab.apis.pretrained import load_pretrained
 from tests.test_apis.sana_files import PlainPacman, PlainSana, inputs, write_checkpoint
 from tests.test_models.test_history_encoders import test_published_forms as check_encoder
 
+pytest.importorskip('diffusers')
+
 _TOLERANCE = dict(atol=3e-5, rtol=1e-5)
 _VARIANTS = {
     'base': {}, 'channels_out': dict(out_channels=6), 'non_square': {}, 'patch_2': dict(patch=2),

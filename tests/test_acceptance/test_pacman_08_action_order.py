@@ -1,6 +1,9 @@
+import pytest
 import torch
 
 from motionlab.models.backbones import FrameDiT
+
+pytest.importorskip('diffusers')
 
 _SMALL = dict(in_channels=4, num_history=3, embed_dim=32, depth=2, linear_head_dim=16, num_cross_heads=4)
 

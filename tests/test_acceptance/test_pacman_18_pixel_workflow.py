@@ -1,9 +1,12 @@
+import pytest
 import torch
 from torch.nn import functional as F
 
 from motionlab.apis.pretrained import load_pretrained
 from motionlab.models.backbones import PixelDiT
 from tests.test_apis.sana_files import PlainPacman, PlainSana, inputs, write_checkpoint
+
+pytest.importorskip('diffusers')
 
 
 def test_pacman_18_pixel_workflow(tmp_path):

@@ -1,8 +1,11 @@
+import pytest
 import torch
 
 from motionlab.apis.pretrained import convert, save_conversion
 from motionlab.engine.checkpoint import load_checkpoint_file
 from tests.test_apis.sana_files import PlainPacman, PlainSana, write_checkpoint
+
+pytest.importorskip('diffusers')
 
 
 def test_pacman_19_vae_keys(tmp_path):

@@ -7,6 +7,8 @@ from motionlab.models.backbones import FrameDiT, PixelDiT
 from motionlab.utils import CheckpointError, ConfigError
 from tests.test_apis.sana_files import PlainPacman, PlainSana, inputs, write_checkpoint
 
+pytest.importorskip('diffusers')
+
 _HEADS = dict(num_heads=4, linear_head_dim=8)
 _PIXEL_CODEC = dict(type='SpaceToDepth', patch=2)
 

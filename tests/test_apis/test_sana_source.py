@@ -6,6 +6,8 @@ from motionlab.utils import CheckpointError, ConfigError
 from tests.test_apis.sana_files import PlainPacman, PlainSana, inputs, write_checkpoint
 from tests.test_apis.vposer_files import logged
 
+pytest.importorskip('diffusers')
+
 _HEADS = dict(num_heads=4, linear_head_dim=8)
 
 

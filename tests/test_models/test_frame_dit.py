@@ -6,6 +6,8 @@ from motionlab.models.guidance import guidance_batch
 from motionlab.registry import MODELS
 from motionlab.utils import ConfigError, DataError
 
+pytest.importorskip('diffusers')
+
 _SMALL = dict(in_channels=4, num_history=2, embed_dim=32, depth=2, linear_head_dim=16, num_cross_heads=4, token_dim=8)
 _FORMS = [dict(), dict(patch_size=2, num_context_levels=5), dict(history='conv3d', obs_residual=True),
           dict(history='conv2d2', use_pe=True, sample_size=8), dict(action_embed='onehot', qk_norm=True)]

@@ -5,6 +5,9 @@ from motionlab.models import FramePredictor
 from motionlab.models.backbones import PixelDiT
 from motionlab.registry import MODELS
 from motionlab.utils import ConfigError, DataError
+from tests.frame_autoencoders import TINY, save_autoencoder
+
+pytest.importorskip('diffusers')
 
 _SMALL = dict(num_history=2, embed_dim=32, depth=2, linear_head_dim=16, num_cross_heads=4)
 _CODEC = dict(type='SpaceToDepth', patch=2)
@@ -32,10 +35,12 @@ def test_trains_and_predicts(size):
     assert model.eval().predict(_batch(size))['frames'].shape == (size, 16, 12, 3)
 
 
-def test_gradients_pass_the_frozen_autoencoder():
-    model = _model()
+def test_gradients_pass_the_frozen_autoencoder(tmp_path):
+    torch.manual_seed(0)
+    codec = dict(type='TinyAutoencoder', path=str(save_autoencoder(tmp_path, 'AutoencoderTiny', TINY)))
+    net = PixelDiT(**_SMALL, autoencoder=codec)
+    assert not any('autoencoder' in name for name, _ in [*net.named_parameters(), *net.state_dict().items()])
     x = torch.randn(1, 3, 16, 12, requires_grad=True)
-    net = model.backbone
     condition = net.condition(torch.rand(1, 2, 3, 16, 12), torch.tensor([[0, 4]]))
     net(x, torch.tensor([500.0]), condition).square().mean().backward()
     assert x.grad.abs().sum() > 0 and net.history_encoder.conv_layers[0].weight.grad.abs().sum() > 0

@@ -1,18 +1,21 @@
+import sys
+
 import pytest
 import torch
-from diffusers import SanaTransformer2DModel
 
 from motionlab.models.backbones import SanaDiT
 from motionlab.registry import MODELS
 from motionlab.utils import ConfigError, DataError
 
+diffusers = pytest.importorskip('diffusers')
+
 _SMALL = dict(in_channels=6, out_channels=3, hidden_size=32, depth=2, num_heads=4, linear_head_dim=16)
 
 
-def _stand_in(net: SanaDiT, **options) -> SanaTransformer2DModel:
+def _stand_in(net: SanaDiT, **options) -> torch.nn.Module:
     """The network as diffusers runs it by itself, with the same weights."""
     torch.manual_seed(3)
-    plain = SanaTransformer2DModel(
+    plain = diffusers.SanaTransformer2DModel(
         in_channels=6, out_channels=3, num_attention_heads=2, attention_head_dim=16, num_layers=2,
         num_cross_attention_heads=4, cross_attention_head_dim=8, cross_attention_dim=32, caption_channels=5,
         sample_size=32, **{'interpolation_scale': None, **options})
@@ -137,3 +140,9 @@ def test_malformed_inputs_are_named():
                            ((x, times, y[:2]), 'y'), ((x, times, y, torch.ones(3, 3)), 'mask')):
         with pytest.raises(DataError, match=message):
             net(*given)
+
+
+def test_missing_package_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'diffusers.models.transformers.sana_transformer', None)
+    with pytest.raises(ConfigError, match=r'pip install .motionlab\[sana\]'):
+        SanaDiT(**_SMALL)

@@ -68,6 +68,7 @@ def test_poseformer_takes_the_number_of_heads(tmp_path, capsys):
 
 
 def test_values_of_the_original_config_come_from_a_file_or_as_json(tmp_path, capsys):
+    pytest.importorskip('diffusers')
     plain = PlainPacman('conv3d', 12, 3, PlainSana(24, 12))
     src, dst = write_checkpoint(tmp_path / 'latest.pth', plain.state_dict()), tmp_path / 'dst.pth'
     (tmp_path / 'game.yaml').write_text('model:\n  num_heads: 4\n  linear_head_dim: 8\ntrain:\n  num_epochs: 9\n')
