@@ -25,9 +25,9 @@ from motionlab.utils import DataError
 # What is counted, and whether a large share is good.
 CONTROL_NAMES = {
     'position': 'player where the rules put it',
-    'position_moving': 'the same, where it moves or the action matters',
-    'position_obeyed': 'the same, where the action leads elsewhere than none',
-    'position_copy_last': 'the same, all steps, of showing the last frame again',
+    'position_moving': 'the same, where it moves',
+    'position_obeyed': 'the same, where the action leads elsewhere than no action',
+    'position_copy_last': 'where it stays: what showing the last frame again would get right',
     'one_player': 'exactly one player to be seen',
     'player_in_wall': 'player in a wall',
     'ghost_positions': 'ghosts where the rules put them',
@@ -148,7 +148,6 @@ def _judge(game: MazeGame, state: MazeState, frames: Tensor) -> Mapping[str, Sha
     """Shares over the actions from one state; frames (A, H, W, 3) are what the model made of them."""
     following = [game.next_state(state, action) for action in range(len(frames))]
     places = [each.player[:2] for each in following]
-    matters = len(set(places)) > 1
     before = np.frombuffer(state.pellets, np.uint8)
     shares: dict[str, Share] = {name: Share(0, 0) for name in CONTROL_NAMES}
 
@@ -160,7 +159,7 @@ def _judge(game: MazeGame, state: MazeState, frames: Tensor) -> Mapping[str, Sha
         right, stays = seen.player is not None and seen.player[:2] == place, place == state.player[:2]
         count('position', right)
         count('position_copy_last', stays)
-        if matters or not stays:
+        if not stays or place != places[NO_ACTION]:
             count('position_moving', right)
         if place != places[NO_ACTION]:
             count('position_obeyed', right)

@@ -86,19 +86,30 @@ def evaluate_rollouts(model: FramePredictor, store: FrameStore, split: str, *, o
     title = ('Rolling out', 'Predicting frame by frame') if show_progress else ('', '')
     free = predict_frames(model, history, actions, options=options, seeds=seeds, batch_size=batch_size,
                           show_progress=title[0])                                          # (n, N, H, W, 3)
-    real = torch.cat([history, targets], dim=1)
-    forced = predict_frames(
-        model, real[:, :-1].unfold(1, steps, 1).movedim(-1, 2).flatten(0, 1), actions.unfold(1, steps, 1).flatten(0, 1),
-        options=options, seeds=[seed + frame for seed in seeds for frame in range(num_frames)], batch_size=batch_size,
-        show_progress=title[1])[:, 0].unflatten(0, (len(rows), num_frames))
-    shown = dict(zip(WAYS, (free, forced, history[:, -1:].expand_as(targets), real[:, steps - 1:-1])))
-    mse = {name: frame_mse(frames, targets) for name, frames in shown.items()}             # (n, N) each
     ahead = horizons(num_frames)
-    psnr = {name: [psnr_of_mse(each[:, frame - 1].mean()).item() for frame in ahead] for name, each in mse.items()}
+    forced = _forced(model, torch.cat([history, targets], dim=1), actions, ahead, seeds, options, batch_size, title[1])
+    last = torch.cat([history[:, -1:], targets[:, :-1]], dim=1)
+    mse = {'free': frame_mse(free, targets), 'copy_first': frame_mse(history[:, -1:].expand_as(targets), targets),
+           'copy_last': frame_mse(last, targets)}                                          # (n, N) each
+    shown = {name: each[:, np.array(ahead) - 1] for name, each in mse.items()}             # (n, horizons) each
+    shown['teacher_forced'] = frame_mse(forced, targets[:, np.array(ahead) - 1])
+    psnr = {name: psnr_of_mse(shown[name].mean(dim=0)).tolist() for name in WAYS}
     positions = _positions(store, rows, free, ahead, show_progress) if has_oracle(store) else None
     kept = slice(0, num_kept)
     return RolloutReport(len(rows), ahead, psnr, drift_horizon(mse['free'], mse['copy_first']), positions,
                          free[kept].numpy(), targets[kept].numpy(), actions[kept, steps - 1:].numpy())
+
+
+def _forced(model: FramePredictor, real: Tensor, actions: Tensor, ahead: list[int], seeds: list[int],
+            options: FrameOptions, batch_size: int, title: str) -> Tensor:
+    """Frames (n, horizons, H, W, 3) at these horizons, from real ones (n, S + N, H, W, 3) up to the one before."""
+    steps = model.num_history
+    history = torch.stack([real[:, frame - 1:frame - 1 + steps] for frame in ahead], dim=1)
+    told = torch.stack([actions[:, frame - 1:frame - 1 + steps] for frame in ahead], dim=1)
+    noise = [seed + frame - 1 for seed in seeds for frame in ahead]  # That of the free rollout.
+    made = predict_frames(model, history.flatten(0, 1), told.flatten(0, 1), options=options, seeds=noise,
+                          batch_size=batch_size, show_progress=title)
+    return made[:, 0].unflatten(0, (len(real), len(ahead)))
 
 
 def _positions(store: FrameStore, rows: np.ndarray, frames: Tensor, ahead: list[int],
