@@ -93,7 +93,7 @@ def test_preprocessing_that_does_not_cover_the_image_is_refused(tmp_path, images
 
 def test_missing_transformers_is_one_sentence(model_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'transformers', None)
-    with pytest.raises(ConfigError, match=r"^The package transformers is needed .* pip install 'motionlab\[depth\]'\.$"):
+    with pytest.raises(ConfigError, match=r"^The package transformers is needed .* 'motionlab\[depth\]'\.$"):
         DepthEstimator(model_path)
 
 

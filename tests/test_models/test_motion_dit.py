@@ -259,3 +259,14 @@ def test_bad_inputs_are_named():
         net.embed_control(torch.zeros(3, dtype=torch.long))
     with pytest.raises(IndexError):
         net(x, t + 1, seed)
+
+
+@pytest.mark.parametrize(('t', 'seed_shape', 'field'), [
+    (torch.zeros(2, dtype=torch.long), (2, 16), 'seed_embedding'),
+    (torch.zeros(2, dtype=torch.long), (1, 1, 16), 'seed_embedding'),
+    (torch.tensor(3), (2, 1, 16), 'shape'),
+])
+def test_shapes_that_would_broadcast_are_refused(t, seed_shape, field):
+    net = MotionDiT(267, embed_dim=16, num_layers=1, num_heads=2, ffn_dim=16).eval()
+    with pytest.raises(DataError, match=field):
+        net(torch.zeros(2, 5, 267), t, torch.zeros(seed_shape))

@@ -156,6 +156,11 @@ class MotionDiT(nn.Module):
         if x_t.ndim != 3 or x_t.shape[2] != self.in_channels or x_t.shape[1] > MAX_TOKENS - 2:
             raise DataError('batch', 'x_t', tuple(x_t.shape), f'(B, T, {self.in_channels}) with T of at most '
                             f'{MAX_TOKENS - 2}', 'The number of channels follows from the codec.')
+        # Other shapes would broadcast, and windows of another length or number come out.
+        for name, value, expected in (('t', t, (len(x_t),)), ('seed_embedding', seed_embedding,
+                                                             (len(x_t), 1, self.embed_dim))):
+            if tuple(value.shape) != expected:
+                raise DataError('batch', name, f'shape {tuple(value.shape)}', str(expected))
         frames = self.in_fc(x_t)                                                           # (B, T, h)
         time = self.time_embedding(t)[:, None]                                             # (B, 1, h)
         if not self.in_context:
