@@ -80,7 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: PlayServer
     protocol_version = 'HTTP/1.1'
-    timeout = 60  # seconds that a silent client is waited for
+    timeout = 60                    # seconds that a silent client is waited for
+    disable_nagle_algorithm = True  # It makes every answer wait for 40 ms.
+    wbufsize = 2**16
     server_version, sys_version = 'MotionLab', ''
 
     def do_GET(self) -> None:

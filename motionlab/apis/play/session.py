@@ -15,9 +15,9 @@ from motionlab.codecs.frame_source import check_frame_source
 from motionlab.models.frame_predictor import FramePredictor
 from motionlab.models.frame_rollout import FrameOptions, FrameRollout
 from motionlab.utils import DataError
+from motionlab.visualization.frame_drawing import enlarge
 
 MOST_RECORDED = 2000  # Pictures; kept as PNGs, a few kilobytes each.
-_RECORDED_PX = 256    # Smaller frames are recorded enlarged, by a whole number.
 _GAP_PX = 8           # Between the two games of a recorded picture.
 
 
@@ -176,7 +176,7 @@ class PlaySession:
 
 
 class RecordedFrames(Sequence):
-    """Pictures (H, W, 3) uint8 RGB, decoded when they are looked at: the model's left, the real game's right.
+    """Pictures (H, W, 3) uint8 RGB, enlarged, made when they are looked at: the model's left, the real game's right.
 
     Args:
         pairs: PNGs of both, None for no real game.
@@ -202,8 +202,7 @@ def _read_png(png: bytes) -> np.ndarray:
 
 
 def _side_by_side(frames: list[np.ndarray]) -> np.ndarray:
-    scale = max(1, _RECORDED_PX // len(frames[0]))
-    frames = [frame.repeat(scale, 0).repeat(scale, 1) for frame in frames]
+    frames = [enlarge(frame) for frame in frames]
     gap = np.full((len(frames[0]), _GAP_PX, 3), 128, np.uint8)
     return np.concatenate([part for frame in frames for part in (gap, frame)][1:], axis=1)
 

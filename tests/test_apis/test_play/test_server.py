@@ -99,7 +99,7 @@ def test_recording(client, path):
     response = client.connection.getresponse()
     gif = Image.open(BytesIO(response.read()))
     assert response.headers['Content-Type'] == 'image/gif' and 'play.gif' in response.headers['Content-Disposition']
-    assert (gif.size, gif.n_frames) == ((520, 256), 4)
+    assert (gif.size, gif.n_frames) == ((264, 128), 4)
 
 
 STEP = {'step': 1, 'action': 'UP'}

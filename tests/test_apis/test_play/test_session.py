@@ -111,9 +111,9 @@ def test_recording(player, monkeypatch):
     view = game.step(LEFT)
     assert (view.recorded, view.recording) == (2, True)
     first, last = game.recorded_frames()
-    assert first.shape == (256, 256 + 8 + 256, 3)
-    np.testing.assert_array_equal(last[::4, :256:4], _pixels(view.model_png))
-    np.testing.assert_array_equal(last[::4, 264::4], _pixels(view.real_png))
+    assert first.shape == (128, 128 + 8 + 128, 3)
+    np.testing.assert_array_equal(last[::2, :128:2], _pixels(view.model_png))
+    np.testing.assert_array_equal(last[::2, 136::2], _pixels(view.real_png))
     assert (game.record(False).recorded, game.step(UP).recorded) == (2, 2)
     assert game.record(True).recorded == 1
     monkeypatch.setattr(session, 'MOST_RECORDED', 3)
@@ -126,7 +126,7 @@ def test_without_the_real_game():
     game = PlaySession(player, 0)
     game.record(True)
     view = game.step(UP)
-    assert view.real_png is None and not view.over and game.recorded_frames()[1].shape == (256, 256, 3)
+    assert view.real_png is None and not view.over and game.recorded_frames()[1].shape == (128, 128, 3)
     player.close()
 
 
