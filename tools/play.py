@@ -53,12 +53,15 @@ def make_server(args: argparse.Namespace) -> PlayServer:
         CheckpointError: no such weights, or of another model.
         DataError: the store is malformed, or of another size than the model takes.
     """
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError('--device cuda: found no GPU that torch can use, expected --device cpu.')
     cfg = load_config(args.config, args.cfg_options)
     model = init_model(cfg, choose_checkpoint(args.checkpoint), args.device)
     if not isinstance(model, FramePredictor):
         raise ConfigError(f'{args.config}: is of a {type(model).__name__}, expected a FramePredictor.')
     # A model that has seen no padding is not to see any now.
-    num_frames = 1 if cfg.train_dataloader.dataset.get('pad') else model.num_history
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset', {})
+    num_frames = 1 if dataset.get('pad') else model.num_history
     if args.store is None:
         starts = GameStarts(num_frames, args.tile_px, real=not args.no_oracle)
     else:

@@ -96,7 +96,8 @@ def write_rollout_video(path: str | Path, frames: np.ndarray, targets: np.ndarra
     Raises:
         ConfigError: another suffix.
     """
-    return write_video(path, rollout_pictures(frames, targets, actions, captions), fps)
+    # As a list: the colours of a GIF are then chosen from pictures all over it.
+    return write_video(path, list(rollout_pictures(frames, targets, actions, captions)), fps)
 
 
 def _action(number: int) -> str:

@@ -1,0 +1,97 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPO
+
+SCRIPT = '''
+import importlib, json, sys, tempfile
+from pathlib import Path
+
+absent = {'diffusers', 'gymnasium', 'ale_py', 'pyarrow'}
+
+class Without:
+    """A finder that does not find what is absent."""
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split('.')[0] in absent else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+import motionlab
+for room in ('body', 'codecs', 'datasets', 'models', 'engine', 'evaluation.metrics', 'visualization', 'apis',
+             'apis.inferencers', 'apis.play', 'apis.frame_prediction', 'apis.frame_evaluation',
+             'datasets.atari_recording', 'datasets.importers.frames_parquet'):
+    importlib.import_module(f'motionlab.{room}')
+
+import numpy as np
+import torch
+from motionlab.datasets.game_recording import MazeRecording, record_maze_game
+from motionlab.datasets.frame_window_dataset import FrameWindowDataset
+from motionlab.registry import CODECS, MODELS
+from motionlab.utils import ConfigError, register_all_modules
+
+# All that can be done without them is.
+register_all_modules()
+folder = Path(sys.argv[1])
+store = record_maze_game(folder / 'maze', MazeRecording(60, num_mazes=1, num_unseen_mazes=0, max_ticks=40))
+batch = FrameWindowDataset(store.path, num_history=2).__getitems__([0, 1])
+codec = CODECS.build(dict(type='SpaceToDepth', patch=4))
+latents = codec.encode(batch)['target_latents']
+assert torch.equal(codec.to_uint8(codec.decode(latents)), batch['target'])
+
+def gymnasium_env():
+    from motionlab.datasets.maze_game import gymnasium_env
+
+def atari(missing):
+    def make():
+        global absent
+        absent = {missing}
+        from motionlab.datasets.atari_recording import AtariGame
+        AtariGame()
+    return make
+
+def parquet():
+    from motionlab.datasets.importers import frames_parquet
+    (folder / 'games').mkdir()
+    (folder / 'games/a.parquet').write_bytes(b'PAR1')
+    list(frames_parquet.read_parquet_episodes(folder / 'games', {}))
+
+model = dict(type='FramePredictor', codec=dict(type='SpaceToDepth', patch=4),
+             backbone=dict(type='FrameDiT', num_history=2, embed_dim=32, depth=1, num_cross_heads=4),
+             head=dict(type='FlowMatchingHead'))
+said = {}
+for name, make in (('transformer', lambda: MODELS.build(model)),
+                   ('taesd', lambda: CODECS.build(dict(type='TinyAutoencoder'))),
+                   ('dc-ae', lambda: CODECS.build(dict(type='DeepCompressionAutoencoder'))),
+                   ('gymnasium', gymnasium_env), ('parquet', parquet),
+                   ('atari, gymnasium', atari('gymnasium')), ('atari, ale_py', atari('ale_py'))):
+    try:
+        make()
+        said[name] = 'made'
+    except ConfigError as error:
+        said[name] = str(error)
+print(json.dumps(said))
+'''
+EXPECTED = {'transformer': ('diffusers', 'sana'), 'taesd': ('diffusers', 'sana'), 'dc-ae': ('diffusers', 'sana'),
+            'gymnasium': ('gymnasium', 'game'), 'parquet': ('pyarrow', 'tables'),
+            'atari, gymnasium': ('gymnasium', 'atari'), 'atari, ale_py': ('ale_py', 'atari')}
+
+
+def test_pacman_21_optional_packages(tmp_path):
+    """`import motionlab` works without diffusers, gymnasium, ale-py; each missing one names its extra."""
+    pytest.importorskip('gymnasium', reason='ale-py cannot be what is missing where gymnasium is missing too')
+    result = subprocess.run([sys.executable, '-c', SCRIPT, str(tmp_path)], cwd=REPO, capture_output=True, text=True,
+                            check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    said = json.loads(result.stdout.splitlines()[-1])
+    assert said.keys() == EXPECTED.keys()
+    for name, (package, extra) in EXPECTED.items():
+        assert f'The package {package} is needed here' in said[name], (name, said[name])
+        assert f"pip install 'motionlab[{extra}]'" in said[name], (name, said[name])
