@@ -44,7 +44,7 @@ def frechet_distance(features: Tensor, target: Tensor) -> float:
     if min(len(features), len(target)) < 2:
         raise ValueError(f'frechet_distance: found {len(features)} and {len(target)} samples, expected at least 2')
     x, y = features.double(), target.double()
-    a, b = torch.cov(x.T).atleast_2d(), torch.cov(y.T).atleast_2d()                        # (d, d)
+    a, b = (torch.atleast_2d(torch.cov(each.T)) for each in (x, y))                        # (d, d)
     # tr (A B)^(1/2) = sum of the roots of the eigenvalues of A^(1/2) B A^(1/2), which is symmetric.
     values, vectors = torch.linalg.eigh(a)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
