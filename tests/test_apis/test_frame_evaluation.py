@@ -1,3 +1,4 @@
+import io
 import json
 import warnings
 
@@ -44,7 +45,7 @@ def model():
 
 
 def _said(reports, speed=None) -> str:
-    console = Console(width=200, record=True, file=open('/dev/null', 'w'))
+    console = Console(width=200, record=True, file=io.StringIO())
     for table in report_tables(reports, speed):
         console.print(table)
     return console.export_text()
@@ -68,7 +69,8 @@ def test_everything_on_two_splits(model, store):
 
 
 def test_with_networks_of_others(model, store, tmp_path):
-    networks = PerceptualNetworks(_script(_Distance(), tmp_path / 'lpips.pt'), _script(_Features(), tmp_path / 'i3d.pt'))
+    networks = PerceptualNetworks(_script(_Distance(), tmp_path / 'lpips.pt'),
+                                  _script(_Features(), tmp_path / 'i3d.pt'))
     reports = evaluate_frames(model, store, ['test_unseen'], amounts=FrameAmounts(5, 2, 17, 1), networks=networks)
     found = reports['test_unseen'].perceptual
     assert list(found) == ['lpips', 'copy_last_lpips', 'fvd_16', 'fvd_32']
