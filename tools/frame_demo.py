@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ConfigError(f'{args.config}: trains on a {dataset.get("type")}, expected a FrameWindowDataset.')
     store = Path(dataset.get('data_root', ''), dataset.ann_file)
     if (REPO / store / META).is_file():
-        console.print(f'{store}: recorded already.', markup=False)
+        console.print(f'{store}: recorded already.', markup=False, soft_wrap=True)
     else:
         run('Record the game', 'tools/dataset_converters/record_maze_game.py', store, '--frames', args.frames,
             '--mazes', args.mazes)
