@@ -13,7 +13,7 @@ Latents of the frames lie beside them (:mod:`motionlab.datasets.latent_cache`).
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +128,9 @@ def open_frame_store(folder: str | Path, verify: bool = False) -> FrameStore:
     if 'frames.npy' in meta['sha256']:
         frames = open_npy(folder / 'frames.npy')
         _check_frames(folder / 'frames.npy', frames, total, meta)
+    elif (folder / 'frames.npy').exists():
+        raise DataError(folder / META, 'sha256', 'none of frames.npy, which is there', 'one checksum per array of the '
+                        'store', _AGAIN)
     for name in meta['sha256']:
         if (verify or name != 'frames.npy') and file_sha256(folder / name) != meta['sha256'][name]:
             raise DataError(folder / name, 'sha256', 'another checksum', f'{meta["sha256"][name]} ({META})', _AGAIN)
@@ -180,7 +183,7 @@ def _read_meta(folder: Path) -> dict:
                         f'{META}, the last file a recorder writes', f'It was interrupted, or is no store. {_MAKE}')
     try:
         meta = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(path, 'content', f'{type(error).__name__}: {error}', 'JSON', _AGAIN) from None
     for key, kind in _KEYS.items():
         found = meta.get(key) if isinstance(meta, dict) else None
@@ -190,7 +193,7 @@ def _read_meta(folder: Path) -> dict:
     if meta['format'] != FORMAT:
         raise DataError(path, 'format', meta['format'], FORMAT, 'It was made by another version of MotionLab.')
     for key in ('height', 'width', 'fps'):
-        if not meta[key] > 0:
+        if not 0 < meta[key] < math.inf:
             raise DataError(path, key, meta[key], 'a positive number', _AGAIN)
     if not 0 < len(meta['action_names']) < NONE or not all(isinstance(name, str) for name in meta['action_names']):
         raise DataError(path, 'action_names', meta['action_names'], f'1 to {NONE - 1} names', _AGAIN)
@@ -221,8 +224,10 @@ def _check_meta_episodes(path: Path, meta: dict, count: int) -> None:
         raise DataError(path, 'episodes', f'{len(meta["episodes"])} entries', f'{count}, one per episode', _AGAIN)
     owner: dict[int, str] = {}
     for name, numbers in meta['splits'].items():
-        for number in numbers if isinstance(numbers, Sequence) else [numbers]:
-            if not isinstance(number, int) or not 0 <= number < count:
+        if not isinstance(numbers, list):
+            raise DataError(path, f'splits: {name}', repr(numbers), 'a list of episodes', _AGAIN)
+        for number in numbers:
+            if type(number) is not int or not 0 <= number < count:
                 raise DataError(path, f'splits: {name}', repr(number), f'episodes 0 to {count - 1}', _AGAIN)
             if number in owner:
                 raise DataError(path, f'splits: {name}', f'episode {number}, which is in {owner[number]} already',

@@ -2,12 +2,15 @@
 
 import io
 import json
+import logging
+import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 
 from motionlab.codecs.frame_batch import ACTION_NAMES, NONE
 from motionlab.datasets.frame_store import ENDS, FORMAT, META, FrameStore, file_sha256, open_frame_store
@@ -44,7 +47,7 @@ class FrameStoreWriter:
 
     def __init__(self, folder: str | Path, height: int, width: int, *, maker: Mapping, fps: float = 15.0,
                  env: Mapping | None = None, action_names: Sequence[str] = ACTION_NAMES, with_frames: bool = True):
-        if min(height, width) < 1 or fps <= 0 or not 0 < len(action_names) < NONE:
+        if min(height, width) < 1 or not 0 < fps < math.inf or not 0 < len(action_names) < NONE:
             raise ConfigError(f'FrameStoreWriter: {height=}, {width=}, {fps=} and {len(action_names)} actions: '
                               f'expected positive numbers and at most {NONE - 1} actions.')
         self.folder = Path(folder)
@@ -57,7 +60,7 @@ class FrameStoreWriter:
         self._shape = (height, width, 3)
         self.num_frames = 0
         begun = self._part / _MAKER
-        if _begun(self.folder) != _plain(self._meta):
+        if _begun(self.folder) != _plain(self._meta) or not self._is_whole(with_frames):
             shutil.rmtree(self._part, ignore_errors=True)
             self._part.mkdir(parents=True)
             (self._part / _JOURNAL).touch()
@@ -89,7 +92,8 @@ class FrameStoreWriter:
             split: ``train``, ``val`` ...; None for none.
 
         Raises:
-            DataError: counts differ, an action is out of range, or frames are of another size or type.
+            DataError: counts differ, an action is out of range, frames are of another size or type, or ``made_by``
+                is not plain.
         """
         source, number = self.folder, self.num_episodes
         actions = np.asarray(actions)
@@ -106,12 +110,17 @@ class FrameStoreWriter:
             if frames.dtype != np.uint8 or frames.shape[1:] != self._shape:
                 raise DataError(source, f'episode {number}: frames', f'{frames.dtype} of shape {frames.shape[1:]}',
                                 f'uint8 of shape {self._shape}')
-            self._frames.write(np.ascontiguousarray(frames).data)
-            self._frames.flush()
         entry = {'actions': actions.astype(int).tolist(), 'end': ENDS.index(end), 'split': split,
                  'made_by': dict(made_by or {})}
+        try:
+            line = json.dumps(entry) + '\n'
+        except (TypeError, ValueError) as error:
+            raise DataError(source, f'episode {number}: made_by', made_by, 'plain values', str(error)) from None
+        if frames is not None:
+            self._frames.write(np.ascontiguousarray(frames).data)
+            self._frames.flush()
         with (self._part / _JOURNAL).open('a', encoding='utf-8') as journal:  # After its frames: it counts them.
-            journal.write(json.dumps(entry) + '\n')
+            journal.write(line)
         self._append(entry)
 
     def finish(self, splits: Mapping[str, Sequence[int]] | None = None,
@@ -143,7 +152,7 @@ class FrameStoreWriter:
                 'episodes': [entry['made_by'] for entry in self._episodes], 'counts': dict(counts or {}),
                 'sha256': {name: file_sha256(self._part / name) for name in names}}
         (self._part / META).write_text(json.dumps(meta), encoding='utf-8')
-        for name in (_JOURNAL, _MAKER):
+        for name in (_MAKER, _JOURNAL):  # Without the maker, a writer that comes after a kill begins anew.
             (self._part / name).unlink()
         if self.folder.is_dir():
             self.folder.rmdir()  # Empty, as was checked.
@@ -174,16 +183,38 @@ class FrameStoreWriter:
         self._episodes.append(entry)
         self.num_frames += len(actions)
 
+    def _is_whole(self, with_frames: bool) -> bool:
+        """Whether an interrupted writer's journal can be read and its frames are all there; says when they are not."""
+        needed = 0
+        try:
+            frames = sum(len(entry['actions']) + 1 for entry, _ in self._journal())
+            if with_frames and frames:
+                needed = len(self._npy_header()) + frames * int(np.prod(self._shape))
+            if not needed or (self._part / 'frames.npy').stat().st_size >= needed:
+                return True
+            reason = f'frames.npy is shorter than {needed} bytes'
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f'{type(error).__name__}: {error}'
+        print_log(f'{self._part}: what an interrupted writer left is damaged ({reason}). Writing begins anew.',
+                  'current', logging.WARNING)
+        return False
+
+    def _journal(self) -> Iterator[tuple[dict, int]]:
+        """Entries of whole lines of the journal, and the bytes up to their end."""
+        whole = 0
+        with (self._part / _JOURNAL).open('rb') as journal:
+            for line in journal:
+                if line.endswith(b'\n'):
+                    whole += len(line)
+                    yield json.loads(line), whole
+
     def _go_on(self) -> None:
         """Read the journal of an interrupted writer; forget frames (and a line) that were half written."""
-        path, whole = self._part / _JOURNAL, 0
-        with path.open('rb') as journal:
-            for line in journal:
-                if not line.endswith(b'\n'):
-                    break
-                self._append(json.loads(line))
-                whole += len(line)
-        os.truncate(path, whole)
+        whole = 0
+        for entry, end in self._journal():
+            self._append(entry)
+            whole = end
+        os.truncate(self._part / _JOURNAL, whole)
         if self._frames is None:
             return
         size = self._header + self.num_frames * int(np.prod(self._shape))
@@ -230,7 +261,13 @@ def _part(folder: Path) -> Path:
 
 def _begun(folder: Path) -> dict | None:
     path = _part(folder) / _MAKER
-    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        print_log(f'{path}: {error}. Writing begins anew.', 'current', logging.WARNING)
+        return None
 
 
 def _plain(value: Mapping) -> dict:

@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,7 +74,9 @@ def test_arrays_that_contradict_each_other_are_named(name, change, message, stor
     (dict(num_frames=14), 'num_frames'), (dict(episodes=[]), 'episodes: found 0 entries'),
     (dict(splits={'train': [0, 3]}), 'splits: train: found 3, expected episodes 0 to 2'),
     (dict(splits={'train': [0, 1], 'val': [1]}), 'splits: val: found episode 1, which is in train already'),
-    (dict(splits={'train': 0.5}), 'splits'), (dict(action_names=[]), 'action_names'),
+    (dict(splits={'train': 0.5}), 'splits'), (dict(splits={'train': 1}), 'splits: train: found 1, expected a list'),
+    (dict(splits={'train': [True]}), 'splits: train: found True'), (dict(fps=float('inf')), 'fps'),
+    (dict(action_names=[]), 'action_names'),
     (dict(action_names=['A', 'B', 'C']), 'action: found'), (dict(sha256={}), 'sha256')])
 def test_a_meta_that_contradicts_the_arrays_is_named(changes, message, store):
     change_meta(store, **changes)
@@ -150,6 +153,62 @@ def test_a_killed_writer_leaves_no_store_and_can_go_on(tmp_path):
                                'val' if number == 2 else 'train')
         assert writer.finish().meta == resumed.meta
     assert not part.exists()
+
+
+def shorten_frames(part):
+    os.truncate(part / 'frames.npy', 300)
+
+
+@pytest.mark.parametrize('damage', [
+    shorten_frames, lambda part: (part / 'frames.npy').unlink(), lambda part: (part / 'journal.jsonl').unlink(),
+    lambda part: (part / 'journal.jsonl').write_text('no line\n'), lambda part: (part / 'maker.json').write_text('{')])
+def test_a_damaged_rest_is_not_gone_on_with(damage, tmp_path):
+    """Frames that are gone must not come back black."""
+    first, second = np.full((4, 8, 8, 3), 7, np.uint8), np.full((3, 8, 8, 3), 9, np.uint8)
+    with FrameStoreWriter(tmp_path / 'game', 8, 8, maker={}) as writer:
+        writer.add_episode(first, [1, 2, 3], 'cut')
+    damage(tmp_path / '.game.part')
+    with FrameStoreWriter(tmp_path / 'game', 8, 8, maker={}) as writer:
+        assert writer.num_episodes == 0
+        writer.add_episode(second, [1, 2], 'cut')
+        np.testing.assert_array_equal(writer.finish().frames, second)
+
+
+def test_what_made_an_episode_must_be_plain(tmp_path):
+    writer = FrameStoreWriter(tmp_path / 'game', 8, 8, maker={})
+    with pytest.raises(DataError, match='episode 0: made_by'):
+        writer.add_episode(np.zeros((2, 8, 8, 3), np.uint8), [1], 'cut', {'seed': np.int64(1)})
+    writer.add_episode(np.ones((2, 8, 8, 3), np.uint8), [1], 'cut', {'seed': 1})
+    assert (writer.finish().frames == 1).all()  # Nothing of the refused one.
+
+
+def test_a_kill_between_completing_and_renaming_begins_anew(tmp_path, monkeypatch):
+    frames = np.ones((2, 8, 8, 3), np.uint8)
+    for remaining in (0, 1):
+        folder, removed = tmp_path / f'game{remaining}', []
+        with monkeypatch.context() as patch:
+
+            def dies(path, remaining=remaining, removed=removed):
+                if len(removed) == remaining:
+                    raise KeyboardInterrupt
+                removed.append(path)
+                os.unlink(path)
+
+            patch.setattr(Path, 'unlink', dies)
+            writer = FrameStoreWriter(folder, 8, 8, maker={})
+            writer.add_episode(frames, [1], 'cut')
+            with pytest.raises(KeyboardInterrupt):
+                writer.finish()
+        with FrameStoreWriter(folder, 8, 8, maker={}) as writer:
+            if not writer.num_episodes:
+                writer.add_episode(frames, [1], 'cut')
+            assert len(writer.finish()) == 2
+
+
+def test_frames_without_a_checksum_are_refused(store):
+    change_meta(store, sha256={name: value for name, value in store.meta['sha256'].items() if name != 'frames.npy'})
+    with pytest.raises(DataError, match=r'sha256: found none of frames\.npy'):
+        open_frame_store(store.path)
 
 
 def test_another_maker_begins_anew(tmp_path):
