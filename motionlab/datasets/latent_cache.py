@@ -6,6 +6,8 @@ covers the codec's class, options, weights and preprocessing: latents of any oth
 """
 
 import json
+import logging
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor
 
-from motionlab.datasets.frame_store import FrameStore
+from motionlab.datasets.frame_store import FrameStore, open_frame_store
 from motionlab.datasets.store import open_npy, take_rows
 from motionlab.utils import ConfigError, DataError
 
@@ -41,7 +44,7 @@ class FrameEncoder(Protocol):
 
 @dataclass(frozen=True)
 class LatentCache:
-    """Latents of every frame of a store.
+    """Latents of every frame of a store. Send it to another process freely: only its path travels.
 
     Args:
         path: ``latents_<codec hash>.npy``.
@@ -56,6 +59,9 @@ class LatentCache:
     codec_hash: str
     mean: np.ndarray
     std: np.ndarray
+
+    def __reduce__(self):
+        return _open_again, (self.path,)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Latents of any rows, ``rows.shape + (C, h, w)`` float16.
@@ -93,7 +99,7 @@ def open_latent_cache(store: FrameStore, codec_hash: str = ANY) -> LatentCache:
     latents = open_npy(path)
     if latents.dtype != np.float16 or latents.ndim != 4 or list(latents.shape) != about['shape']:
         raise DataError(path, 'array', f'{latents.dtype} of shape {latents.shape}', f'float16 of shape '
-                        f'{tuple(about["shape"])}', _WRITE)
+                        f'{about["shape"]}', _WRITE)
     if len(latents) != len(store):
         raise DataError(path, 'latents', f'{len(latents)} for {len(store)} frames', 'one per frame', _WRITE)
     if about['codec_hash'] != codec_hash:
@@ -101,11 +107,21 @@ def open_latent_cache(store: FrameStore, codec_hash: str = ANY) -> LatentCache:
     if about['frames_sha256'] != _frames_sha256(store):
         raise DataError(path, 'frames_sha256', 'latents of other frames', _frames_sha256(store),
                         f'The game was recorded anew since. {_WRITE}')
-    mean, std = (np.array(about[key], np.float32) for key in ('mean', 'std'))
-    if mean.shape != (latents.shape[1],) or mean.shape != std.shape:
-        raise DataError(path.with_suffix('.json'), 'mean, std', f'{len(mean)} and {len(std)} numbers',
-                        f'{latents.shape[1]}, one per channel', _WRITE)
-    return LatentCache(path, latents, codec_hash, mean, std)
+    return LatentCache(path, latents, codec_hash, *(_channels(path.with_suffix('.json'), key, about[key],
+                                                              latents.shape[1]) for key in ('mean', 'std')))
+
+
+def _open_again(path: Path) -> LatentCache:
+    return open_latent_cache(open_frame_store(path.parent), path.stem.removeprefix('latents_'))
+
+
+def _channels(path: Path, key: str, numbers: object, count: int) -> np.ndarray:
+    """(count,) float32."""
+    if not isinstance(numbers, list) or len(numbers) != count \
+            or not all(isinstance(number, float | int) and math.isfinite(number) for number in numbers):
+        raise DataError(path, key, f'{len(numbers)} values' if isinstance(numbers, list) else repr(numbers),
+                        f'{count} finite numbers, one per channel', _WRITE)
+    return np.array(numbers, np.float32)
 
 
 @torch.no_grad()
@@ -120,10 +136,12 @@ def write_latent_cache(store: FrameStore, codec: FrameEncoder, batch_size: int =
         device: Where frames are sent to.
 
     Raises:
-        ConfigError: the store has no frames.
+        ConfigError: the store has no frames, or ``batch_size`` is below 1.
         DataError: the codec cannot encode frames of this size (names the nearest that it can), or makes latents that
             are not finite or that float16 cannot hold (names the row).
     """
+    if batch_size < 1:
+        raise ConfigError(f'write_latent_cache: {batch_size=}: expected at least 1.')
     if store.frames is None:
         raise ConfigError(f'{store.path}: holds latents only; there are no frames to encode.')
     codec.check_size(*store.frame_size, store.path / 'frames.npy')
@@ -132,10 +150,7 @@ def write_latent_cache(store: FrameStore, codec: FrameEncoder, batch_size: int =
     if path.is_file():
         return open_latent_cache(store, codec_hash)
     part, progress = path.with_suffix('.npy.part'), path.with_suffix('.progress')
-    done = int(progress.read_text()) if part.is_file() and progress.is_file() else 0
-    writer = None
-    if done:
-        writer = np.lib.format.open_memmap(part, 'r+')
+    writer, done = _go_on(part, progress, len(store))
     for start in track(range(done, len(store), batch_size), f'Latents {codec_hash}', transient=True):
         frames = torch.from_numpy(np.array(store.frames[start:start + batch_size])).to(device)  # (B, H, W, 3)
         latents = codec.raw_latents(frames).to('cpu', torch.float16).numpy()             # (B, C, h, w)
@@ -145,7 +160,9 @@ def write_latent_cache(store: FrameStore, codec: FrameEncoder, batch_size: int =
         writer[start:start + len(latents)] = latents
         if (start // batch_size) % _FLUSH == _FLUSH - 1:
             writer.flush()
-            progress.write_text(str(start + len(latents)))
+            half = progress.with_suffix('.tmp')
+            half.write_text(str(start + len(latents)))
+            half.replace(progress)
     writer.flush()
     _complete(store, codec_hash, part, writer)
     progress.unlink(missing_ok=True)
@@ -178,10 +195,26 @@ def keep_latents(store: FrameStore, codec_hash: str, latents: np.ndarray) -> Lat
     return open_latent_cache(store, codec_hash)
 
 
+def _go_on(part: Path, progress: Path, total: int) -> tuple[np.memmap | None, int]:
+    """What an interrupted writer left, and the frames it encoded; None and 0 where nothing is, or it is damaged."""
+    if not (part.is_file() and progress.is_file()):
+        return None, 0
+    try:
+        done, writer = int(progress.read_text()), np.lib.format.open_memmap(part, 'r+')
+        if 0 < done <= total == len(writer) and writer.dtype == np.float16 and writer.ndim == 4:
+            return writer, done
+        reason = f'{done} of {total} frames in an array of {writer.dtype} and shape {writer.shape}'
+    except (OSError, ValueError) as error:
+        reason = f'{type(error).__name__}: {error}'
+    print_log(f'{part}: what an interrupted writer left is damaged ({reason}). Encoding begins anew.', 'current',
+              logging.WARNING)
+    return None, 0
+
+
 def _complete(store: FrameStore, codec_hash: str, part: Path, latents: np.ndarray) -> None:
     """Statistics first, then the latents in their place: a file that is there is whole."""
     path = _file(store, codec_hash)
-    episodes = store.split_episodes('train' if 'train' in store.meta['splits'] else 'all')
+    episodes = store.split_episodes('train' if store.meta['splits'].get('train') else 'all')
     total, squares, count = 0.0, 0.0, 0
     for episode in episodes:
         values = latents[store.episode(episode)].astype(np.float64)                        # (n, C, h, w)
@@ -206,8 +239,8 @@ def _check_finite(path: Path, latents: np.ndarray, first: int) -> None:
 def _read_about(path: Path) -> dict:
     try:
         about = json.loads(path.read_text(encoding='utf-8'))
-        missing = [key for key in _KEYS if key not in about]
-    except (OSError, ValueError, TypeError) as error:
+        missing = [key for key in _KEYS if not isinstance(about, dict) or key not in about]
+    except (OSError, ValueError) as error:
         raise DataError(path, 'content', f'{type(error).__name__}: {error}', 'what write_latent_cache says of latents',
                         _WRITE) from None
     if missing:

@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_latents_of_other_frames_are_refused(store, tmp_path):
 
 @pytest.mark.parametrize(('change', 'message'), [
     (lambda about: about | {'shape': [70, 48, 2, 3]}, 'array: found float16'),
-    (lambda about: about | {'mean': [0.0]}, 'mean, std: found 1 and 48 numbers'),
+    (lambda about: about | {'mean': [0.0]}, 'mean: found 1 values, expected 48 finite numbers'),
     (lambda about: {'codec_hash': 'x'}, 'content: found no shape'), (lambda about: 3, 'content')])
 def test_damaged_descriptions_are_refused(change, message, store):
     path = write_latent_cache(store, SpaceToDepth(4)).path.with_suffix('.json')
@@ -154,3 +155,42 @@ def test_frames_the_codec_cannot_divide_are_refused(tmp_path):
         check_frame_source(SpaceToDepth(2), 4, 5, data.metainfo)
     with pytest.raises(ConfigError, match='the model knows 4'):
         check_frame_source(SpaceToDepth(2), 3, 4, data.metainfo)
+
+
+def test_only_the_path_travels_to_other_processes(store):
+    data = FrameWindowDataset(store.path, num_history=2, latents=write_latent_cache(store, SpaceToDepth(4)).codec_hash)
+    sent = pickle.dumps(data.cache)
+    assert len(sent) < 300 < data.cache.latents.nbytes
+    np.testing.assert_array_equal(pickle.loads(sent).latents, data.cache.latents)
+    assert pickle.loads(pickle.dumps(data))[3]['history_latents'].equal(data[3]['history_latents'])
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    (dict(shape=3), 'array: found float16'), (dict(mean=1.0), r'mean: found 1\.0'), (dict(mean=['x'] * 48), 'mean'),
+    (dict(std=[float('nan')] * 48), 'std: found 48 values, expected 48 finite'), (dict(std={}), 'std'),
+    ('codec_hash shape mean std frames_sha256', 'content: found no codec_hash')])
+def test_a_hostile_description_is_an_error_of_data(changes, message, store):
+    path = write_latent_cache(store, SpaceToDepth(4)).path.with_suffix('.json')
+    path.write_text(json.dumps(changes if isinstance(changes, str) else json.loads(path.read_text()) | changes))
+    with pytest.raises(DataError, match=message):
+        open_latent_cache(store)
+
+
+@pytest.mark.parametrize(('progress', 'shape'), [
+    ('', None), ('20', None), ('20', (10, 48, 2, 2)), ('99', (70, 48, 2, 2)), ('-5', (70, 48, 2, 2))])
+def test_a_damaged_rest_is_not_gone_on_with(progress, shape, store, tmp_path):
+    codec = SpaceToDepth(4)
+    part = store.path / f'latents_{codec.content_hash()}.npy.part'
+    part.write_bytes(b'')
+    if shape is not None:
+        np.lib.format.open_memmap(part, 'w+', np.float16, shape).flush()
+    part.with_suffix('').with_suffix('.progress').write_text(progress)
+    cache = write_latent_cache(store, codec)
+    raw = codec.raw_latents(torch.from_numpy(np.array(store.frames)))
+    np.testing.assert_array_equal(cache.latents, raw.half().numpy())
+    assert not list(store.path.glob('*.part')) and not list(store.path.glob('*.progress'))
+
+
+def test_batches_of_nothing_are_refused(store):
+    with pytest.raises(ConfigError, match='batch_size=0'):
+        write_latent_cache(store, SpaceToDepth(4), batch_size=0)
