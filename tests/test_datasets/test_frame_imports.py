@@ -241,3 +241,46 @@ def test_pickled_objects_are_never_read(tmp_path):
     path = write_latents(tmp_path / 'latents.pt', {'episodes': lambda _: Image.new('L', (2, 2))})
     with pytest.raises(DataError, match='Other objects are never unpickled'):
         check_frames(FrameImport('latents-pt', path))
+
+
+@pytest.mark.parametrize('line', ['--5', '9' * 30, '9' * 5000, '٣'])
+def test_lines_that_are_no_action_are_named(line, tmp_path):
+    src = write_images(tmp_path / 'source')
+    (src / '0/actions.txt').write_text(f'0\n{line}\n2\n3\n4\n', encoding='utf-8')
+    with pytest.raises(DataError, match=r'actions\.txt: line 2: action: found .{1,50}, expected one whole number'):
+        check_frames(job_for('images', src))
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    (dict(actions=lambda actions: [2 ** 70, *actions[1:]]), 'row 0: action: found 11805'),
+    (dict(latents=lambda latents: latents.float().to_sparse()), 'latents: found')])
+def test_hostile_latents_are_refused(changes, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        check_frames(FrameImport('latents-pt', write_latents(tmp_path / 'latents.pt', changes)))
+
+
+@pytest.mark.parametrize('change', [lambda z: z.bfloat16(), lambda z: z.float().requires_grad_()])
+def test_latents_of_any_precision(change, tmp_path):
+    path, codec = write_latents(tmp_path / 'latents.pt', dict(latents=change)), latent_codec()
+    cache, _ = import_latents(FrameImport('latents-pt', path, **SHARES), tmp_path / 'out', codec)
+    assert cache.latents[2].flatten()[5] == 2 * 24 + 5
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    (dict(obs=lambda obs: torch.tensor(3, dtype=torch.uint8)), 'obs: found torch.uint8 of shape'),
+    (dict(act=lambda act: act.bfloat16()), r'episode_0: actions: found torch\.bfloat16'),
+    (dict(info=lambda info: {'final_observation': info['final_observation'] * torch.nan}), 'found nan to nan'),
+    (dict(info=lambda info: {'final_observation': info['final_observation'] * 127.5 + 127.5}), 'expected -1 to 1')])
+def test_hostile_diamond_episodes_are_refused(changes, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        check_frames(job_for('diamond', write_diamond(tmp_path / 'source', changes)))
+
+
+def test_actions_of_tables_beyond_any_number_are_named(tmp_path):
+    pa = pytest.importorskip('pyarrow')
+    import pyarrow.parquet as pq
+    src = write_parquet(tmp_path / 'table.parquet')
+    actions = pa.array([0] * 7 + [2 ** 63 + 5], pa.uint64())
+    pq.write_table(pq.read_table(src).set_column(2, 'action', actions), src)
+    with pytest.raises(DataError, match='episode 1, row 7: action: found 9223372036854775813'):
+        check_frames(job_for('parquet-fork', src))

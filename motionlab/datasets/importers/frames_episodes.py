@@ -1,6 +1,7 @@
 """What every importer of recorded games shares: episodes as they come, pictures in one size, borders of episodes."""
 
 import io
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,9 +174,18 @@ def read_action_file(path: Path) -> np.ndarray:
     while lines and not lines[-1].strip():
         lines.pop()
     for row, line in enumerate(lines):
-        if not line.strip().lstrip('-').isdecimal():
-            raise DataError(path, f'line {row + 1}: action', repr(line), 'one whole number per line')
+        if not re.fullmatch(r'[+-]?\d{1,9}', line.strip(), re.ASCII):
+            raise DataError(path, f'line {row + 1}: action', repr(line[:40]), 'one whole number per line')
     return np.array([int(line) for line in lines], np.int64)
+
+
+def action_array(source: Path, episode: object, first_row: int, values: Iterable[object]) -> np.ndarray:
+    """(m,) int64 of plain values of the rows of one episode; :class:`DataError` for the first that is no action."""
+    values = list(values)
+    for row, value in enumerate(values, first_row):
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2 ** 31:
+            raise DataError(source, f'episode {episode}, row {row}: action', repr(value), 'a whole number')
+    return np.array(values, np.int64)
 
 
 def natural_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from motionlab.datasets.importers.frames_episodes import EpisodeBorders, RawEpisode, decode_picture, natural_files
+from motionlab.datasets.importers.frames_episodes import (
+    EpisodeBorders,
+    RawEpisode,
+    action_array,
+    decode_picture,
+    natural_files,
+)
 from motionlab.utils import DataError, need_package
 
 _NEEDED = ('episode', 'frame_image', 'action')
@@ -75,10 +81,7 @@ def _rows(src: Path) -> Iterator[dict]:
 
 def _episode(src: Path, rows: list[dict], first_row: int, counts: dict[str, int]) -> RawEpisode:
     name = str(rows[0]['episode'])
-    for number, row in enumerate(rows):
-        if isinstance(row['action'], bool) or not isinstance(row['action'], int):
-            raise DataError(src, f'episode {name}, row {first_row + number}: action', repr(row['action']),
-                            'a whole number')
+    actions = action_array(src, name, first_row, (row['action'] for row in rows))
     pictures = [row['frame_image'] for row in rows]
     after = rows[-1].get('next_frame_image')
     done = bool(rows[-1].get('done'))
@@ -97,7 +100,7 @@ def _episode(src: Path, rows: list[dict], first_row: int, counts: dict[str, int]
         for number, picture in enumerate(pictures):
             yield _picture(src, f'episode {name}, row {first_row + number}', picture)
 
-    return RawEpisode(name, src, first_row, np.array([row['action'] for row in rows], np.int64),
+    return RawEpisode(name, src, first_row, actions,
                       'terminated' if done and after is not None else 'cut', read, len(pictures))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from motionlab.datasets.importers.frames_episodes import EpisodeBorders, RawEpisode, natural_files
+from motionlab.datasets.importers.frames_episodes import EpisodeBorders, RawEpisode, action_array, natural_files
 from motionlab.utils import DataError
 
 _DIAMOND = ('obs', 'act', 'end', 'trunc')
@@ -35,9 +35,13 @@ def read_latent_episodes(src: Path) -> Iterator[RawEpisode]:
     """
     data = load_tensors(src, _LATENTS)
     latents = data['latents']
-    if not isinstance(latents, Tensor) or latents.dim() != 4 or not latents.is_floating_point():
+    if not isinstance(latents, Tensor) or latents.dim() != 4 or not latents.is_floating_point() \
+            or latents.layout != torch.strided:
         found = f'{latents.dtype} of shape {tuple(latents.shape)}' if isinstance(latents, Tensor) else type(latents)
         raise DataError(src, 'latents', found, 'numbers of shape (N, C, h, w)')
+    latents = latents.detach()
+    if latents.dtype == torch.bfloat16:  # NumPy has none.
+        latents = latents.float()
     columns = {key: data[key].tolist() if isinstance(data[key], Tensor) else data[key] for key in _LATENTS[1:]}
     for key, values in columns.items():
         if not isinstance(values, list) or len(values) != len(latents):
@@ -55,14 +59,10 @@ def read_latent_episodes(src: Path) -> Iterator[RawEpisode]:
     rows = enumerate(zip(columns['episodes'], columns['dones']))
     starts = [row for row, (episode, done) in rows if borders.begins(row, episode, done)]
     for start, stop in zip(starts, [*starts[1:], len(latents)]):
-        actions = columns['actions'][start:stop]
-        for row, action in enumerate(actions, start):
-            if isinstance(action, bool) or not isinstance(action, int):
-                raise DataError(src, f'episode {columns["episodes"][start]}, row {row}: action', repr(action),
-                                'a whole number')
+        name = str(columns['episodes'][start])
+        actions = action_array(src, name, start, columns['actions'][start:stop])
         # A row is a frame and the action on it: the frame after the last action was never recorded.
-        yield RawEpisode(str(columns['episodes'][start]), src, start, np.array(actions, np.int64), 'cut', None,
-                         stop - start, latents[start:stop].numpy())
+        yield RawEpisode(name, src, start, actions, 'cut', None, stop - start, latents[start:stop].numpy())
 
 
 def load_tensors(path: Path, needed: tuple[str, ...]) -> dict:
@@ -90,9 +90,12 @@ def _diamond_episode(path: Path) -> RawEpisode:
     for key in _DIAMOND:
         if not isinstance(data[key], Tensor):
             raise DataError(path, key, type(data[key]).__name__, 'a tensor')
-    obs, count = data['obs'], len(data['obs'])
-    if obs.dtype != torch.uint8 or obs.dim() != 4 or count == 0:
+    obs = data['obs']
+    if obs.dtype != torch.uint8 or obs.dim() != 4 or len(obs) == 0:
         raise DataError(path, 'obs', f'{obs.dtype} of shape {tuple(obs.shape)}', 'uint8 of shape (T, 3, H, W)')
+    count = len(obs)
+    if data['act'].dtype.is_floating_point or data['act'].dtype.is_complex:
+        raise DataError(path, f'episode {path.stem}: actions', data['act'].dtype, 'whole numbers, one per step')
     for key in _DIAMOND[1:]:
         if data[key].shape != (count,):
             raise DataError(path, f'frames and {key}', f'{count} frames, {key} of shape {tuple(data[key].shape)}',
@@ -111,6 +114,9 @@ def _diamond_episode(path: Path) -> RawEpisode:
                             f'shape {tuple(obs[0].shape)}')
         last = last.reshape(1, *obs.shape[1:])
         if last.is_floating_point():
+            low, high = last.min().item(), last.max().item()
+            if not -1.01 <= low <= high <= 1.01:
+                raise DataError(path, 'info: final_observation', f'{low:.4g} to {high:.4g}', '-1 to 1, or uint8')
             last = last.add(1).mul(127.5).round().clamp(0, 255).byte()
         obs = torch.cat([obs, last])
         end = 'terminated' if data['end'][-1] else 'truncated' if data['trunc'][-1] else 'cut'
