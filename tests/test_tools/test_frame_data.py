@@ -54,6 +54,8 @@ def test_import_and_look_first(tmp_path, capsys):
     for wrong in ([*command, '--codec', 'x.py'], ['latents-pt', str(src), str(out)], ['zip', str(src), str(out)]):
         with pytest.raises(SystemExit):
             tool.parse_args(wrong)
+    dry = tool.parse_args(['latents-pt', str(src), str(out), '--codec', 'config.py', '--dry-run'])
+    assert dry.dry_run and str(dry.codec) == 'config.py'
 
 
 def test_errors_are_one_line(tmp_path):

@@ -60,7 +60,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--num-history', type=int, default=3, help='frames a model will look back (default 3)')
     parser.add_argument('--codec', type=Path, metavar='CONFIG', help='config whose model.codec decodes the latents')
     args = parser.parse_args(argv)
-    if (args.codec is None) == (args.format == 'latents-pt' and not args.dry_run):
+    of_latents = args.format == 'latents-pt'
+    if (args.codec is not None and not of_latents) or (args.codec is None and of_latents and not args.dry_run):
         parser.error('--codec belongs to latents-pt, which needs it')
     return args
 
