@@ -50,8 +50,8 @@ class FrameWindowDataset(Dataset):
             ``codec_hash`` (of the latents; None without).
 
     Raises:
-        ConfigError: options are out of range or contradict each other.
-        DataError: the store or its latents are malformed, there is no such split, or no episode of it is long enough.
+        ConfigError: options are out of range or contradict each other, or no episode of the split is long enough.
+        DataError: the store or its latents are malformed, or there is no such split.
     """
 
     def __init__(self, ann_file: str | Path, data_root: str | Path = '', split: str = 'train', num_history: int = 3,

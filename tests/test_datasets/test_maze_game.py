@@ -232,8 +232,10 @@ def test_wrong_use():
         game.step(LEFT)
     with pytest.raises(ConfigError, match='seed'):
         game.reset(-1)
+    with pytest.raises(ConfigError, match='maze_seed: found -1'):
+        MazeGame(maze_seed=-1)
     game.reset(0)
-    for action in (5, -1, 255):
+    for action in (5, -1, 255, 1.5, None):
         with pytest.raises(ConfigError, match='expected one of 0 to 4'):
             game.step(action)
     with pytest.raises(ConfigError, match='tile_px'):

@@ -31,6 +31,8 @@ class MazeGame:
                  random_ghosts: float = 0.0):
         if not 0 <= num_ghosts <= MAX_GHOSTS:
             raise ConfigError(f'num_ghosts: found {num_ghosts}, expected 0 to {MAX_GHOSTS}.')
+        if maze_seed is not None and maze_seed < 0:
+            raise ConfigError(f'maze_seed: found {maze_seed}, expected an integer that is not negative, or None.')
         if max_ticks < 1:
             raise ConfigError(f'max_ticks: found {max_ticks}, expected at least 1.')
         if not 0 <= random_ghosts <= 1:

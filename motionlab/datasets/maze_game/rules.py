@@ -52,7 +52,7 @@ def next_state(state: MazeState, action: int, random_ghosts: int = 0) -> MazeSta
     Raises:
         ConfigError: the action is not one of 0 to 4.
     """
-    if not 0 <= action < len(ACTION_NAMES):
+    if action not in range(len(ACTION_NAMES)):
         raise ConfigError(f'action: found {action}, expected one of 0 to {len(ACTION_NAMES) - 1} '
                           f'({", ".join(ACTION_NAMES)}).')
     if state.finished:
