@@ -62,8 +62,9 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str | d
             ``zero_constant_inputs=False``. PRIMAL: ``ema=True`` (averaged weights), ``num_heads=8``,
             ``activation='silu'`` (``'relu'`` for files of the acceleration fork), ``separate_condition_token=False``,
             ``adapter='controlnet2'``, ``metric=False``, and ``order`` and ``rotation`` where the number of channels
-            leaves them open. Sana and Pacman: ``config``, a dict of the original's own config values (``num_heads=16``
-            and ``linear_head_dim=32``, which no shape tells, may be given by themselves); Pacman also the ``workflow``
+            leaves them open. Sana and Pacman: ``config``, a dict of the original's own config values or its whole
+            config (``num_heads=16`` and ``linear_head_dim=32``, which no shape tells, may be given by themselves);
+            Pacman also the ``workflow``
             (``'latent'`` or ``'pixel'``) that the file must have, and ``codec``.
 
     Returns:

@@ -65,6 +65,7 @@ def test_config_must_agree_with_the_weights(tmp_path, config, message):
 
 
 @pytest.mark.parametrize(('config', 'message'), [
+    (dict(timestep_norm_scale_factor=1000.0), 'factor=1000'),
     (dict(attn_type='flash'), "attn_type='flash', expected 'linear'"), (dict(ffn_type='mlp'), "expected 'glumbconv'"),
     (dict(linear_head_dims=8), 'meant linear_head_dim'), (dict(num_heads=5), 'num_heads and linear_head_dim')])
 def test_forms_that_there_are_not_are_refused(tmp_path, config, message):
@@ -73,9 +74,16 @@ def test_forms_that_there_are_not_are_refused(tmp_path, config, message):
 
 
 def test_other_values_of_a_config_are_named_and_passed_over(tmp_path):
+    others = dict(hidden_channels=None, guidance_type='classifier-free', timestep_norm_scale_factor=1.0)
     with logged() as lines:
-        load_pretrained('sana', _file(tmp_path, PlainSana()), config=dict(**_HEADS, guidance_type='classifier-free'))
-    assert any('guidance_type mean nothing here' in line for line in lines)
+        load_pretrained('sana', _file(tmp_path, PlainSana()), config={**_HEADS, **others})
+    assert any('hidden_channels, guidance_type mean nothing here' in line for line in lines)
+
+
+def test_section_of_a_whole_config_is_read(tmp_path):
+    path = _file(tmp_path, PlainSana())
+    whole = dict(data=dict(resolution=512), model=dict(model='SanaMS', **_HEADS), vae=dict(scale_factor=0.41407))
+    assert convert('sana', path, config=whole).config == convert('sana', path, config=_HEADS).config
 
 
 def test_wrong_files_are_refused(tmp_path):
@@ -96,6 +104,15 @@ def test_wrong_files_are_refused(tmp_path):
     wrapper = PlainPacman('conv3d', 4, 3, plain).state_dict()
     with pytest.raises(CheckpointError, match=r'no key matches this source: x_embedder\.proj\.weight'):
         load_pretrained('sana', write_checkpoint(tmp_path / 'wrapper.pth', wrapper))
+
+
+def test_transformer_cut_out_of_a_game_model_is_read(tmp_path):
+    plain = PlainSana()
+    cut = {f'sana.{name}': tensor for name, tensor in plain.state_dict().items()}
+    net = load_pretrained('sana', write_checkpoint(tmp_path / 'cut.pth', cut), config=_HEADS)
+    x, times, y = inputs()
+    with torch.no_grad():
+        torch.testing.assert_close(net(x, times, y), plain(x, times, y), atol=1e-5, rtol=1e-5)
 
 
 def test_conversion_is_saved_and_loaded(tmp_path):

@@ -78,7 +78,8 @@ SOURCES: dict[str, Source] = {
     'primal': Source('primal:convert', containers=('state_dict',), select='primal:select_weights',
                      apart=('denoiser.time_embedding.pe', 'denoiser.pos_embedding.pe')),
     # Positions are computed, and the null belongs to training.
-    'sana': Source('sana:convert', containers=('state_dict',), apart=('pos_embed', 'y_embedder.y_embedding')),
+    'sana': Source('sana:convert', containers=('state_dict',),
+                   apart=('pos_embed', 'y_embedder.y_embedding', 'sana.pos_embed', 'sana.y_embedder.y_embedding')),
     # Loading the autoencoder beside the network would overwrite one whose decoder was tuned.
     'pacman': Source('pacman:convert', containers=('state_dict',), apart=('vae.', 'sana.pos_embed')),
 }

@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -32,7 +33,8 @@ NULL, POSITIONS = 'y_embedder.y_embedding', 'pos_embed'
 
 # Values of the original's config of which the network here has only one; the first is the published one.
 _ONLY = {'attn_type': ('linear', 'triton_linear'), 'ffn_type': ('glumbconv', 'triton_mbconvpreglu'),
-         'mlp_acts': (('silu', 'silu', None), ['silu', 'silu', None]), 'patch_embed_kernel': (None,)}
+         'mlp_acts': (('silu', 'silu', None), ['silu', 'silu', None]), 'patch_embed_kernel': (None,),
+         'timestep_norm_scale_factor': (1.0,)}
 # Values that mean something in training only, or are decided by the weights.
 _WITHOUT_EFFECT = ('class_dropout_prob', 'learn_sigma', 'drop_path', 'model_max_length', 'y_norm_scale_factor',
                    'use_fp32_attention', 'fp32_attention')
@@ -40,7 +42,8 @@ _WITHOUT_EFFECT = ('class_dropout_prob', 'learn_sigma', 'drop_path', 'model_max_
 _TOLD = ('in_channels', 'out_channels', 'hidden_size', 'depth', 'patch_size', 'mlp_ratio', 'caption_channels',
          'qk_norm', 'cross_norm', 'y_norm', 'input_size', 'use_pe')
 _UNTOLD = ('num_heads', 'linear_head_dim', 'pe_interpolation', 'norm_eps', 'pred_sigma')
-_ALIKE = 0.8
+_ALIKE = 0.92  # Closer than any two names of the originals' configs are.
+_WRAPPER = 'sana.'  # Before every key of a transformer that was cut out of a game model.
 _TABLE_ERROR = 2e-3  # Angles of some hundred radians in float32.
 
 
@@ -52,7 +55,7 @@ def convert(weights: dict[str, Tensor], *, config: dict | None = None, num_heads
         weights: The ``state_dict``.
         config: Values of the original's config, for what shapes do not tell (``num_heads``, ``linear_head_dim``,
             ``pe_interpolation``, ``norm_eps``); defaults are those of the published game model. Values that shapes do
-            tell must agree with them.
+            tell must agree with them. Or the whole of a config file, whose section ``model`` is read.
         num_heads: Heads of the cross attentions, unless config says; 16 published.
         linear_head_dim: Width of a head of the linear attentions, unless config says; 32 published.
 
@@ -60,15 +63,18 @@ def convert(weights: dict[str, Tensor], *, config: dict | None = None, num_heads
         CheckpointError: the weights are of something else, not finite, or contradict the config.
         ConfigError: the config asks for a form that there is not.
     """
-    network = read_config(weights, add_heads(config, num_heads, linear_head_dim))
-    renamed = {f'net.{ours}': found for ours, found in rename(weights).items()}
+    prefix = _WRAPPER if all(key.startswith(_WRAPPER) for key in weights) else ''
+    network = read_config(weights, add_heads(config, num_heads, linear_head_dim), prefix)
+    renamed = {f'net.{ours}': found for ours, found in rename(weights, prefix).items()}
     check_values(renamed)
     return dict(type='SanaDiT', **network), renamed
 
 
 def add_heads(config: dict | None, num_heads: int | None, linear_head_dim: int | None) -> dict:
-    """The config with what is given beside it; :class:`ConfigError` where both say and differ."""
+    """The config (or its section ``model``) with what is given beside it; :class:`ConfigError` where they differ."""
     merged = dict(config or {})
+    if isinstance(merged.get('model'), Mapping):
+        merged = dict(merged['model'])
     for name, value in (('num_heads', num_heads), ('linear_head_dim', linear_head_dim)):
         if value is not None and merged.setdefault(name, value) != value:
             raise ConfigError(f'found {name}={value} and another one in config, {merged[name]}; give one.')
