@@ -67,3 +67,15 @@ def test_what_does_not_fit_is_refused():
     half = PixelDiT(**_SMALL, latent_channels=8)
     with pytest.raises(ConfigError, match='found no autoencoder'):
         half(torch.zeros(1, 3, 16, 12), torch.zeros(1), half.condition(torch.zeros(1, 2, 3, 16, 12), actions))
+
+
+def test_parts_of_another_batch_size_are_named():
+    model = _model().eval()
+    frames = torch.rand(2, 2, 3, 8, 8)
+    condition = model.backbone.precompute(model.condition(frames, torch.zeros(2, 2, dtype=torch.long)))
+    x, times = torch.randn(2, 3, 8, 8), torch.full((2,), 500.0)
+    for name in condition:
+        with pytest.raises(DataError, match=f'{name}: found'):
+            model(x, times, {**condition, name: condition[name][:1]})
+    with pytest.raises(DataError, match='timestep: found'):
+        model(x, times[:1], condition)

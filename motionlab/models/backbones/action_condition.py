@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from motionlab.models.backbones.action_tokens import ActionTokens
 from motionlab.models.backbones.sana import SanaDiT
 from motionlab.models.backbones.sana_attention import TokenParts
+from motionlab.utils import DataError
 
 ACTION_TOKENS = 'action_tokens'        # (B, n, E)
 TOKEN_MASK = 'token_mask'              # (B, n) bool
@@ -59,6 +60,13 @@ class ActionConditioned(nn.Module):
     def embed_time(self, timestep: Tensor) -> Tensor:
         """Times (B,) in 0 ... 1000 -> (B, 7, h), taken in their place: a fixed grid is embedded once."""
         return self.dit.embed_time(timestep)
+
+    @staticmethod
+    def check_rows(x: Tensor, timestep: Tensor, condition: dict[str, Tensor]) -> None:
+        """Raise :class:`DataError` naming the first of time and condition that has not as many samples as ``x``."""
+        for name, value in (('timestep', timestep), *condition.items()):
+            if len(value) != len(x):
+                raise DataError('batch', name, tuple(value.shape), f'{len(x)} samples as in x {tuple(x.shape)}')
 
     def time_rows(self, timestep: Tensor) -> Tensor:
         """Times (B,), or what :meth:`embed_time` gave -> (B, 7, h)."""

@@ -143,9 +143,7 @@ class FrameDiT(ActionConditioned):
                 raise DataError('batch', 'history', 'None', 'latents (B, S, C, h, w) beside the actions')
             condition = self.condition(history, condition, mask)
         self.dit.check_map('x', x, self.in_channels)
-        for name, value in (('timestep', timestep), *condition.items()):
-            if len(value) != len(x):
-                raise DataError('batch', name, tuple(value.shape), f'{len(x)} samples as in x {tuple(x.shape)}')
+        self.check_rows(x, timestep, condition)
         projection = self.dit.net.patch_embed.proj
         patches = F.conv2d(x, projection.weight[:, :self.in_channels], stride=projection.stride)
         patches = patches.flatten(2).transpose(1, 2)                                       # (B, N, h)

@@ -136,6 +136,7 @@ class PixelDiT(ActionConditioned):
             if history is None:
                 raise DataError('batch', 'history', 'None', 'frames (B, S, 3, H, W) beside the actions')
             condition = self.condition(history, condition, mask)
+        self.check_rows(x, timestep, condition)
         latent = self.encode(self.merge(x, condition))
         return self.decode(self.dit.run(self.dit.embed_image(latent), self.time_rows(timestep),
                                         self.token_parts(condition), latent.shape[2:]))
