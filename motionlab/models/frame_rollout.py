@@ -106,8 +106,8 @@ class FrameRollout:
         """The state before the first frame that is made.
 
         Args:
-            history: (B, n, C, h, w) latents of real frames, oldest first. The last S are read; where there are fewer,
-                the first one stands for those before, without action, and is masked as in training.
+            history: (B, n, C, h, w) latents of real frames, oldest first, in any precision. The last S are read; where
+                there are fewer, the first one stands for those before, without action, and is masked as in training.
             actions: (B, n - 1) int64, taken on seeing all of them but the newest, whose action is the first one that
                 :meth:`step` takes. None with a single frame.
             mask: (B, n) bool, False for frames that are such padding already. None: all are real.
@@ -130,7 +130,7 @@ class FrameRollout:
         if len(seeds) != size:
             raise DataError('rollout', 'seeds', f'{len(seeds)} of them', f'{size}')
         lacking = max(num - given, 0)
-        history = torch.cat([history[:, :1].expand(-1, lacking, -1, -1, -1), history], dim=1)
+        history = torch.cat([history[:, :1].expand(-1, lacking, -1, -1, -1), history], dim=1).float()
         actions = torch.cat([actions.new_full((size, lacking), keys.NO_ACTION), actions], dim=1)
         mask = torch.cat([mask.new_zeros(size, lacking), mask], dim=1)
         return FrameState(history[:, -num:], actions[:, actions.shape[1] - num + 1:], mask[:, -num:], 0, tuple(seeds))

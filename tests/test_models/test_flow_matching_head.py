@@ -36,6 +36,8 @@ def test_steps_and_solver_are_the_heads_unless_asked_for():
     calls.clear()
     other = head.sample(velocity, latents(2, 3), num_steps=3, solver='euler')
     assert calls == pytest.approx([1.0, 6 / 7, 0.6]) and not torch.allclose(default, other)
+    with pytest.raises(ConfigError, match='num_steps=0'):
+        head.sample(velocity, latents(2, 3), num_steps=0)
 
 
 @pytest.mark.parametrize('bad', [dict(num_steps=0), dict(solver='ddim'), dict(density='beta'), dict(shift=-1.0)])

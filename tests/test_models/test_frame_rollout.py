@@ -125,3 +125,13 @@ def test_shapes_that_do_not_fit_are_named():
             rollout.step(state, wrong)
     with pytest.raises(DataError, match='0 to 4'):
         rollout.step(state, 5)
+
+
+def test_latents_of_a_cache_in_half_precision_are_taken():
+    model = make_model()
+    rollout = FrameRollout(model, FrameOptions(num_steps=1))
+    start = latents(2, model.num_history, CHANNELS, 4, 4).half()
+    actions = torch.zeros(2, model.num_history - 1, dtype=torch.long)
+    latent, state = rollout.step(rollout.begin(start, actions), 0)
+    assert torch.equal(latent, rollout.step(rollout.begin(start.float(), actions), 0)[0])
+    assert torch.equal(state.history[:, -1], latent)

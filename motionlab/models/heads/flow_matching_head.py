@@ -75,7 +75,8 @@ class FlowMatchingHead(nn.Module):
     def sample(self, velocity: Velocity, noise: Tensor, num_steps: int | None = None, solver: str | None = None,
                ) -> Tensor:
         """Noise (B, ...) -> sample (B, ...) float32, in ``num_steps`` calls of ``velocity``; see :func:`solve`."""
-        return solve(velocity, noise, num_steps or self.num_steps, self.schedule.shift, solver or self.solver)
+        num_steps = self.num_steps if num_steps is None else num_steps
+        return solve(velocity, noise, num_steps, self.schedule.shift, solver or self.solver)
 
     def predict(self, features: Tensor) -> Tensor:
         """(B, C, h, w) as it is."""
