@@ -12,4 +12,5 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', eta_min_ratio=0.05, by_epoch=False, begin=0, end=8000, T_max=8000)]
 auto_scale_lr = dict(enable=False, base_batch_size=32)
 
-default_hooks = dict(checkpoint=dict(interval=1000))
+# It has nothing to play: pictures of single frames only.
+default_hooks = dict(checkpoint=dict(interval=1000), samples=dict(num_frames=0))
