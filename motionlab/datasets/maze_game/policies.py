@@ -16,7 +16,6 @@ from motionlab.utils import ConfigError
 Policy = Callable[[MazeState], int]
 
 _DANGER = 2  # tiles around a ghost that a careful player keeps out of
-_ANY = 2     # one action of so many is any
 
 
 class RandomHold:
@@ -55,10 +54,10 @@ def greedy_pellets(state: MazeState) -> int:
 
 
 class Mixture:
-    """Spells of 8 to 64 steps, each by a careful player, an idle one or one at random; every second action is any.
+    """Spells of 8 to 64 steps by a careful player, one at random, a restless or an idle one; now and then any action.
 
-    A model learns what the newest action does from the steps on which it turns the player away from where it was going.
-    Players who mean to get somewhere turn in 9 % of their steps, and their turns can be told from the past.
+    The careful ones get about. What the newest action does is learnt from the restless ones: players who mean to get
+    somewhere leave their way in 9 % of their steps, and mostly where the past tells it.
 
     Args:
         seed: Of the draws.
@@ -67,7 +66,8 @@ class Mixture:
     def __init__(self, seed: int):
         self._rng = _generator(seed)
         self._random = RandomHold(int(self._rng.integers(2**32)))
-        self._players: tuple[Policy, ...] = (greedy_pellets, greedy_pellets, self._random, self._random, _idle)
+        restless = RandomHold(int(self._rng.integers(2**32)), 2)
+        self._players: tuple[Policy, ...] = (greedy_pellets, greedy_pellets, self._random, restless, restless, _idle)
         self._player, self._left = greedy_pellets, 0
 
     def __call__(self, state: MazeState) -> int:
@@ -76,7 +76,7 @@ class Mixture:
             self._left = int(self._rng.integers(8, 65)) // (4 if self._player is _idle else 1)
         self._left -= 1
         action = self._player(state)
-        return action if self._rng.integers(_ANY) else int(self._rng.integers(len(ACTION_NAMES)))
+        return action if self._rng.integers(20) else int(self._rng.integers(len(ACTION_NAMES)))
 
 
 POLICIES = {'random_hold': RandomHold, 'greedy_pellets': lambda seed: greedy_pellets, 'mixture': Mixture}
