@@ -24,7 +24,7 @@ def test_whole_batch_passes_also_without_latents():
 
 
 @pytest.mark.parametrize(('key', 'shape', 'expected'), [
-    (keys.LATENTS, (2, 4, 4, 6), r'\(2, 16, h, w\)'), (keys.LATENTS, (2, 16, 5, 6), 'even height'),
+    (keys.LATENTS, (2, 4, 4, 6), r'\(B, 16, h, w\)'), (keys.LATENTS, (2, 16, 5, 6), 'even height'),
     (keys.DINO, (2, 2, 7), r'\(2, 3, Dd\)'), (keys.REF_MASK, (2,), r'\(2, 3\)'), (keys.POOLED, (1, 3), r'\(2, Dp\)'),
 ])
 def test_wrong_shape_is_named(key, shape, expected):
