@@ -10,20 +10,9 @@ SCRIPT = '''
 import importlib, json, sys, tempfile
 from pathlib import Path
 
-absent = {'diffusers', 'gymnasium', 'ale_py', 'pyarrow'}
+from tests.absent_packages import hide
 
-class Without:
-    """A finder that does not find what is absent."""
-    def __init__(self, finder):
-        self.finder = finder
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-    def find_spec(self, name, path=None, target=None):
-        return None if name.split('.')[0] in absent else self.finder.find_spec(name, path, target)
-
-sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+hide('diffusers', 'gymnasium', 'ale_py', 'pyarrow')
 import motionlab
 for room in ('body', 'codecs', 'datasets', 'models', 'engine', 'evaluation.metrics', 'visualization', 'apis',
              'apis.inferencers', 'apis.play', 'apis.frame_prediction', 'apis.frame_evaluation',
@@ -51,8 +40,7 @@ def gymnasium_env():
 
 def atari(missing):
     def make():
-        global absent
-        absent = {missing}
+        hide(missing)
         from motionlab.datasets.atari_recording import AtariGame
         AtariGame()
     return make

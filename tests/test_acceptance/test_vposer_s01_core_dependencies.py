@@ -13,20 +13,9 @@ from tests.pose_priors import DEMO, write_pose_splits
 SCRIPT = '''
 import importlib, json, sys
 
-absent = set(json.loads(sys.argv[1]))
+from tests.absent_packages import hide
 
-class Without:
-    """A finder that does not find what is absent."""
-    def __init__(self, finder):
-        self.finder = finder
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-    def find_spec(self, name, path=None, target=None):
-        return None if name.split('.')[0] in absent else self.finder.find_spec(name, path, target)
-
-sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+hide(*json.loads(sys.argv[1]))
 for room in json.loads(sys.argv[2]):
     importlib.import_module(room)
 
