@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from motionlab.codecs import frame_batch as keys
 from motionlab.codecs.base import Codec
+from motionlab.codecs.image_range import check_frame_size, to_images, to_uint8
 from motionlab.codecs.latent_statistics import LatentStatistics
 from motionlab.registry import CODECS
 from motionlab.utils import ConfigError, DataError
@@ -15,14 +16,6 @@ from motionlab.utils.tensor_hash import tensors_hash
 
 _PREPROCESSING = 'RGB uint8 / 127.5 - 1'
 _PIXELS_AT_ONCE = 2 ** 23  # 128 frames of 256 x 256: bounds the memory of a network's first layers.
-
-
-def check_frame_size(height: int, width: int, factor: int, source: object = 'frames') -> None:
-    """Raise :class:`DataError` with the nearest valid size unless both sides are positive multiples of ``factor``."""
-    valid = tuple(max(1, (side + factor // 2) // factor) * factor for side in (height, width))
-    if (height, width) != valid:
-        raise DataError(source, 'height and width', f'{height} x {width} px', f'multiples of {factor} px',
-                        f'The nearest valid size is {valid[0]} x {valid[1]}.')
 
 
 class FrameCodec(Codec):
@@ -93,25 +86,14 @@ class FrameCodec(Codec):
         Raises:
             DataError: another type, shape, size or range.
         """
-        channel = -1 if frames.dtype == torch.uint8 else -3
-        if not (frames.dtype == torch.uint8 or frames.is_floating_point()) or frames.ndim < 3 \
-                or frames.shape[channel] != 3:
-            raise DataError('frames', 'type and shape', f'{frames.dtype} {tuple(frames.shape)}',
-                            'uint8 (..., H, W, 3) or floats (..., 3, H, W)')
-        if frames.dtype == torch.uint8:
-            self.check_size(*frames.shape[-3:-1])
-            return frames.movedim(-1, -3).to(torch.float32) / 127.5 - 1
-        self.check_size(*frames.shape[-2:])
-        low, high = (bound.item() for bound in frames.detach().aminmax()) if frames.numel() else (0, 0)
-        if not (low >= -1 and high <= 1):
-            raise DataError('frames', 'range', f'{low:.4g} to {high:.4g}', '-1 to 1',
-                            'Black is -1 and white is 1; uint8 frames (..., H, W, 3) are converted here.')
-        return frames
+        images = to_images(frames)
+        self.check_size(*images.shape[-2:])
+        return images
 
     @staticmethod
     def to_uint8(images: Tensor) -> Tensor:
         """(..., 3, H, W) in [-1, 1] -> uint8 (..., H, W, 3); values beyond are clamped, halves rounded to even."""
-        return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1)
+        return to_uint8(images)
 
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Frames as in :meth:`to_images` -> normalised latents (..., C, h, w), float32.

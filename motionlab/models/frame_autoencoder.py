@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from motionlab.codecs import frame_batch as keys
-from motionlab.codecs.frame_codecs import check_frame_size
+from motionlab.codecs.image_range import check_frame_size
 from motionlab.models.base_task_model import BaseTaskModel
 from motionlab.registry import MODELS
 from motionlab.utils import DataError

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from motionlab.codecs import FrameCodec, SpaceToDepth
-from motionlab.codecs.frame_codecs import check_frame_size
+from motionlab.codecs.image_range import check_frame_size
 from motionlab.utils import ConfigError, DataError
 from tests.frame_autoencoders import pictures
 
