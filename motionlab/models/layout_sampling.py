@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from motionlab.codecs import layout_batch as keys
+from motionlab.codecs.image_range import check_frame_size, to_uint8
+from motionlab.codecs.latent_packing import PATCH, token_grid
 from motionlab.models.heads.flow_samplers import Velocity, sampling_sigmas, solve_euler
 from motionlab.utils import CheckpointError, ConfigError, DataError
 from motionlab.utils.random import seeded_randn
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from motionlab.models.layout_diffuser import LayoutDiffuser
 
 SCHEDULER_FILE = 'scheduler_config.json'
-_PATCH = 2  # Latent positions of a token along each side.
 _DIGITS = 9  # A share of the steps that is a whole number of them is not to become one more by rounding.
 _FIXED = {'use_karras_sigmas': False, 'use_exponential_sigmas': False, 'use_beta_sigmas': False,
           'invert_sigmas': False, 'shift_terminal': None, 'time_shift_type': 'exponential',
@@ -184,20 +185,18 @@ def generate_images(model: LayoutDiffuser, references: Mapping[str, Tensor] | No
         seeds: (B,) of the noise; by default they follow the options'.
 
     Raises:
-        ConfigError: a size that cannot be packed, or guidance of a network that takes none.
-        DataError: shapes do not fit each other, or what is made is not finite.
+        ConfigError: guidance for a network that takes none.
+        DataError: a size that cannot be packed, shapes do not fit each other, or what is made is not finite.
     """
     options = options or LayoutOptions()
     codec, size = model.codec, len(text)
-    step = _PATCH * codec.factor
-    if min(height, width) < step or height % step or width % step:
-        raise ConfigError(f'image size: found {height} x {width}, expected multiples of {step}.')
+    check_frame_size(height, width, PATCH * codec.factor, 'generate_images')
     seeds = [options.seed + row for row in range(size)] if seeds is None else list(seeds)
     if len(seeds) != size or len(pooled) != size:
         raise DataError('generate_images', 'text, pooled, seeds', f'{size}, {len(pooled)}, {len(seeds)} rows',
                         'as many of each')
     h, w = height // codec.factor, width // codec.factor
-    grid = (h // _PATCH, w // _PATCH)
+    grid = token_grid(h, w)
     condition = None if references is None else model.backbone.prepare(_take_references(references, size), grid)
     noise = codec.pack(seeded_randn(seeds, (keys.LATENT_CHANNELS, h, w), text.device))     # (B, T, 64)
     num_steps = model.head.num_steps if options.num_steps is None else options.num_steps
@@ -207,10 +206,9 @@ def generate_images(model: LayoutDiffuser, references: Mapping[str, Tensor] | No
     latents = codec.unpack(solve_euler(velocity, noise, sigmas), h, w)                     # (B, 16, h, w)
     if not latents.isfinite().all():
         raise DataError('generate_images', 'latents', 'NaN or infinity', 'finite numbers', 'Look at the weights.')
-    images = codec.decode_latents(latents).float()                                         # (B, 3, H, W)
-    images = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+    images = to_uint8(codec.decode_latents(latents))                                       # (B, H, W, 3)
     alpha = text.new_zeros(size, 0) if condition is None else condition.alpha
-    return LayoutImages(images.contiguous(), latents, alpha.float())
+    return LayoutImages(images, latents, alpha.float())
 
 
 def model_shift(model: LayoutDiffuser) -> SamplingShift:
