@@ -89,7 +89,8 @@ def write_checkpoint(checkpoint: dict, path: str | Path) -> None:
 
 
 def load_checkpoint_file(path: str | Path) -> dict:
-    """Read a checkpoint (``.pth``) or bare weights (``.safetensors``) onto the CPU, running no code from the file.
+    """Read a checkpoint (``.pth``, or a folder of :mod:`motionlab.engine.checkpoint_folder`) or bare weights
+    (``.safetensors``) onto the CPU, running no code from the file.
 
     Returns:
         A dict with at least ``state_dict``.
@@ -99,6 +100,9 @@ def load_checkpoint_file(path: str | Path) -> dict:
             or holds no ``state_dict``.
     """
     path = Path(path)
+    if path.is_dir():
+        from motionlab.engine.checkpoint_folder import read_checkpoint_folder
+        return read_checkpoint_folder(path)
     if not path.is_file():
         raise CheckpointError(f'{path}: no such checkpoint file.')
     if path.suffix == '.safetensors':

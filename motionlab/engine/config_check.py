@@ -23,7 +23,7 @@ RUNNER_KEYS = frozenset({
     'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg', 'val_evaluator',
     'test_evaluator', 'default_hooks', 'custom_hooks', 'custom_imports', 'env_cfg', 'randomness', 'vis_backends',
     'visualizer', 'log_processor', 'log_level', 'load_from', 'resume', 'work_dir', 'launcher', 'experiment_name',
-    'overwrite', 'runner_type', 'model_wrapper_cfg', 'find_unused_parameters', 'compile', 'untrained',
+    'overwrite', 'runner_type', 'model_wrapper_cfg', 'find_unused_parameters', 'shard_frozen', 'compile', 'untrained',
 })
 # Keys that the builder of a registry takes out before the class is called.
 _CONSUMED = {

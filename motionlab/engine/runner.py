@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from motionlab.engine import checkpoint as files
 from motionlab.engine import data_loading, train_state, work_dir
 from motionlab.engine.launch import setup_distributed
+from motionlab.engine.sharding import shard_frozen
 from motionlab.engine.sync_bn import convert_sync_batchnorm
 from motionlab.registry import RUNNERS
 from motionlab.utils import CheckpointError, ConfigError
@@ -75,6 +76,7 @@ class MotionRunner(Runner):
 
     training = False  # Inside train().
     stopped_by = 0  # Number of the signal that ended training early.
+    resumed_from: str | None = None  # The checkpoint that this run goes on from.
     _timestamps: ClassVar[set[str]] = set()
 
     @classmethod
@@ -138,9 +140,15 @@ class MotionRunner(Runner):
     # ---- parts ------------------------------------------------------------------------------------------------
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Move the model to its device and, in a distributed run, share batch statistics and gradients."""
+        """Move the model to its device and, in a distributed run, share batch statistics and gradients.
+
+        The config's ``shard_frozen`` names modules whose frozen weights are shared out between the processes: see
+        :func:`motionlab.engine.sharding.shard_frozen`.
+        """
         if not self.distributed or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
+        if self.cfg.get('shard_frozen'):
+            shard_frozen(model, self.cfg.shard_frozen)
         model = convert_sync_batchnorm(model.to(get_device()))
         cfg = {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False,
                'find_unused_parameters': self.cfg.get('find_unused_parameters', False), **(model_wrapper_cfg or {})}
@@ -371,6 +379,7 @@ class MotionRunner(Runner):
         self.call_hook('after_load_checkpoint', checkpoint=saved)
         files.load_weights(self.bare_model, {**saved['state_dict'], **saved.get('raw_state_dict', {})}, filename,
                            strict=True)
+        self.resumed_from = filename
         self.train_loop.restore(saved['meta'])
         self._restore_seed(saved['meta']['seed'])
         train_state.restore_message_hub(self.message_hub, saved['message_hub'])

@@ -9,11 +9,12 @@ from motionlab.engine.hooks.early_stopping_hook import EarlyStoppingHook
 from motionlab.engine.hooks.ema_hook import EMAHook
 from motionlab.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteError
 from motionlab.engine.hooks.frozen_base_hook import FrozenBaseHook
+from motionlab.engine.hooks.layout_stage_hook import LayoutStageHook
 from motionlab.engine.hooks.logger_hook import LoggerHook
 from motionlab.engine.hooks.pose_prior_hook import PosePriorHook
 from motionlab.engine.hooks.runtime_info_hook import RuntimeInfoHook
 from motionlab.engine.hooks.seed_hook import IterationSeedHook
 
 __all__ = ['BNMomentumHook', 'BodyHook', 'CheckpointHook', 'CodecStatisticsHook', 'DataFitHook', 'EMAHook',
-           'EarlyStoppingHook', 'FiniteLossHook', 'FrozenBaseHook', 'IterationSeedHook', 'LoggerHook', 'NonFiniteError',
-           'PosePriorHook', 'RuntimeInfoHook']
+           'EarlyStoppingHook', 'FiniteLossHook', 'FrozenBaseHook', 'IterationSeedHook', 'LayoutStageHook',
+           'LoggerHook', 'NonFiniteError', 'PosePriorHook', 'RuntimeInfoHook']

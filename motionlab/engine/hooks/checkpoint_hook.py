@@ -27,7 +27,8 @@ class CheckpointHook(Hook):
     Args:
         interval: Epochs (EpochLoop) or iterations (IterLoop) between checkpoints; -1: only at the end.
         by_epoch: Count ``interval`` in epochs or iterations; None counts as the loop does.
-        max_keep_ckpts: Keep so many of the newest; -1 keeps all. Older ones go after the new one is written.
+        max_keep_ckpts: Keep so many of the newest; -1 keeps all. Older ones go after the new one is written, except the
+            one that this run was resumed from.
         save_best: Keep the weights of the best validation in ``best_model.pth``, judged by this metric; ``'auto'``:
             by the first metric of the first validation; None: not.
         rule: ``less`` or ``greater`` (is better); None infers it from the metric's name.
@@ -103,8 +104,10 @@ class CheckpointHook(Hook):
         runner.save_checkpoint(runner.work_dir, name)
         runner.logger.info(f'Saved {name}.')
         if self.max_keep_ckpts > 0 and is_main_process():
+            source = runner.resumed_from and Path(runner.resumed_from).resolve()
             for path in self._past(runner)[:-self.max_keep_ckpts]:
-                path.unlink()
+                if path.resolve() != source:
+                    path.unlink()
 
     @staticmethod
     def _past(runner) -> list[Path]:

@@ -3,6 +3,7 @@
 import torch
 from mmengine.hooks import Hook
 
+from motionlab.engine.sharding import local_part
 from motionlab.registry import HOOKS
 from motionlab.utils import CheckpointError, ConfigError
 from motionlab.utils.tensor_hash import tensors_hash
@@ -45,5 +46,9 @@ class FrozenBaseHook(Hook):
 
 
 def frozen_hash(model: torch.nn.Module) -> str:
-    """sha256 of the names and values of all parameters that take no gradients, 16 hexadecimal digits of it."""
-    return tensors_hash((name, param) for name, param in model.named_parameters() if not param.requires_grad)
+    """sha256 of the names and values of all parameters that take no gradients, 16 hexadecimal digits of it.
+
+    Of weights that are shared out between processes, of this one's share.
+    """
+    return tensors_hash((name, local_part(param)) for name, param in model.named_parameters()
+                        if not param.requires_grad)
