@@ -6,6 +6,9 @@ maximum; slots without one are zero in every key, with ``ref_mask`` False. Boxes
 x right and y down; nothing is guessed from their size.
 """
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from motionlab.codecs.batch_keys import SAMPLE_INDEX
@@ -13,7 +16,7 @@ from motionlab.utils import DataError
 
 __all__ = ['ALPHA_OVERRIDE', 'BOXES', 'CLIP', 'DEPTH', 'DEPTH_LABELS', 'DINO', 'IMAGES', 'IMAGE_SIZE', 'LATENTS',
            'LATENT_CHANNELS', 'OBJECT_ID', 'POOLED', 'REFERENCE_KEYS', 'REF_MASK', 'SAMPLE_INDEX', 'TEXT',
-           'check_layout_batch']
+           'check_layout_batch', 'pad_references']
 
 DEPTH_LABELS = ('foreground', 'midground', 'background')  # The order of UP's one-hot; DEPTH holds the position.
 LATENT_CHANNELS = 16                   # Of FLUX's autoencoder, and of the tiny codec.
@@ -62,3 +65,36 @@ def check_layout_batch(batch: dict[str, Tensor], source: str = 'batch') -> None:
     if LATENTS in batch and (bound['h'] % 2 or bound['w'] % 2):
         raise DataError(source, LATENTS, f'{bound["h"]} x {bound["w"]}', 'even height and width',
                         'FLUX packs 2 x 2 latents into a token.')
+
+
+def pad_references(references: Sequence[dict[str, Tensor]], source: str = 'batch') -> dict[str, Tensor]:
+    """References of single images as one batch.
+
+    Args:
+        references: For each of B images (at least one): ``boxes`` (n, 4), ``depth`` (n,), ``clip`` (n, Dc), ``dino``
+            (n, Dd) and perhaps ``object_id``, ``alpha_override`` (n,); n may be 0 and differ, keys may not.
+        source: Named in errors.
+
+    Returns:
+        The same keys with ``ref_mask``, (B, N, ...); N is the largest n, at least 1. Slots without a reference hold 0
+        (``object_id`` -1, ``alpha_override`` NaN).
+
+    Raises:
+        DataError: keys differ, a key has another length than the others of its image, or another width than in others.
+    """
+    counts = [len(each[BOXES]) for each in references]
+    size = max([*counts, 1])
+    empty = {OBJECT_ID: -1, ALPHA_OVERRIDE: float('nan')}
+    padded = {}
+    for key, like in references[0].items():
+        value = like.new_full((len(references), size, *like.shape[1:]), empty.get(key, 0))  # (B, N, ...)
+        for row, (each, count) in enumerate(zip(references, counts)):
+            if each.keys() != references[0].keys():
+                raise DataError(source, f'references of image {row}', sorted(each), sorted(references[0]))
+            if each[key].shape != (count, *like.shape[1:]):
+                raise DataError(source, f'{key} of image {row}', tuple(each[key].shape), (count, *like.shape[1:]))
+            value[row, :count] = each[key]
+        padded[key] = value
+    device = references[0][BOXES].device
+    padded[REF_MASK] = torch.arange(size, device=device) < torch.tensor(counts, device=device)[:, None]  # (B, N)
+    return padded

@@ -1,0 +1,91 @@
+"""``meta.json`` of a folder of layout data: by which encoders, with which numbers its latents and embeddings were made.
+
+Latents mean nothing without scale and shift of the autoencoder and the range of values that it was fed, so a folder
+that says something else than the config is refused. A folder without the file is taken for one of the original
+preparation (:data:`UPSTREAM_META`), which fed [0, 1] and left the shift out.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from motionlab.codecs.layout_batch import LATENT_CHANNELS
+from motionlab.datasets.layout_caption import read_json
+from motionlab.utils import ConfigError, DataError
+
+META = 'meta.json'
+VERSION = 1
+DIMS = ('latent_channels', 'clip', 'dino', 'text_tokens', 'text', 'pooled')
+UPSTREAM_META = dict(
+    version=0,
+    vae=dict(id='black-forest-labs/FLUX.1-dev', scale=0.3611, shift=0.0, value_range=[0, 1], factor=8),
+    clip='openai/clip-vit-base-patch32', dino='facebook/dinov2-large', text='black-forest-labs/FLUX.1-dev',
+    dims=dict(latent_channels=LATENT_CHANNELS, clip=512, dino=1024, text_tokens=512, text=4096, pooled=768),
+)
+_PREPARE = 'Prepare it again: python tools/dataset_converters/prepare_layout_images.py.'
+
+
+def make_layout_meta(vae: Mapping, clip: str, dino: str, text: str, dims: Mapping[str, int]) -> dict:
+    """Content of ``meta.json``.
+
+    Args:
+        vae: ``id``, ``scale``, ``shift``, ``value_range`` (what the autoencoder was fed, [-1, 1]) and ``factor``
+            (pixels of a latent).
+        clip: Which CLIP made ``embedding/clip_cropped_boxes``.
+        dino: Which DINO made ``embedding/dino_cropped_boxes``.
+        text: Which text encoders.
+        dims: ``latent_channels``, ``clip``, ``dino``, ``text_tokens``, ``text``, ``pooled``.
+    """
+    meta = dict(version=VERSION, vae=dict(vae), clip=clip, dino=dino, text=text, dims=dict(dims))
+    return _checked(json.loads(json.dumps(meta)), 'meta')
+
+
+def read_layout_meta(folder: Path) -> dict:
+    """``meta.json`` of a folder; :data:`UPSTREAM_META` where there is none.
+
+    Raises:
+        DataError: it is damaged or lacks a key.
+    """
+    path = Path(folder) / META
+    return _checked(read_json(path), path) if path.exists() else UPSTREAM_META
+
+
+def check_expected(meta: Mapping, expect: Mapping, source: object, prefix: str = '') -> None:
+    """Refuse a folder that was made otherwise than a config says.
+
+    Args:
+        meta: Of the folder.
+        expect: Any part of it, e.g. ``dict(vae=dict(shift=0.1159), dims=dict(clip=512))``.
+        source: The folder, for errors.
+        prefix: Of the keys, for errors.
+
+    Raises:
+        ConfigError: ``expect`` asks for a key that ``meta.json`` does not have.
+        DataError: a value differs.
+    """
+    for key, value in expect.items():
+        if key not in meta:
+            raise ConfigError(f'expect: {prefix}{key} is none of the keys of {META}: {", ".join(meta)}.')
+        if isinstance(value, Mapping) and isinstance(meta[key], Mapping):
+            check_expected(meta[key], value, source, f'{prefix}{key}.')
+        elif (list(value) if isinstance(value, tuple) else value) != meta[key]:
+            raise DataError(source, f'{META} {prefix}{key}', meta[key], f'{value}, as the config says',
+                            f'A folder without {META} is taken for one of the original preparation. {_PREPARE}')
+
+
+def _checked(meta: object, source: object) -> dict:
+    _need(meta, ('version', 'vae', 'clip', 'dino', 'text', 'dims'), source)
+    if meta['version'] not in (0, VERSION):
+        raise DataError(source, 'version', meta['version'], f'0 or {VERSION}', 'Update MotionLab.')
+    _need(meta['vae'], ('id', 'scale', 'shift', 'value_range', 'factor'), source, 'vae.')
+    _need(meta['dims'], DIMS, source, 'dims.')
+    for field, value in [('vae.factor', meta['vae']['factor']), *((f'dims.{key}', meta['dims'][key]) for key in DIMS)]:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise DataError(source, field, value, 'a whole number above 0', _PREPARE)
+    return meta
+
+
+def _need(part: object, keys: Sequence[str], source: object, prefix: str = '') -> None:
+    for key in keys:
+        if not isinstance(part, dict) or key not in part:
+            raise DataError(source, prefix + key, 'nothing', 'this key', _PREPARE)
