@@ -6,6 +6,7 @@ so a checkpoint never splits an iteration from the validation that belongs to it
 next iteration.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -14,6 +15,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
+from motionlab.codecs.batch_keys import SAMPLE_INDEX
 from motionlab.datasets.samplers import TrainSampler
 from motionlab.registry import LOOPS
 from motionlab.utils import ConfigError
@@ -138,12 +140,14 @@ class IterLoop(BaseLoop):
         max_iters: Iterations to train.
         val_begin: First iteration (from 1) that may be validated.
         val_interval: Validate every so many iterations, and after the last.
+        optimizer_steps: An iteration is a step of the optimizer, of as many batches as ``optim_wrapper`` accumulates;
+            schedules, intervals, checkpoints and logs then count these, here and nowhere else. Otherwise it is a batch.
     """
 
     by_epoch = False
 
     def __init__(self, runner, dataloader: DataLoader | dict, max_iters: int, val_begin: int = 1,
-                 val_interval: int = 1000):
+                 val_interval: int = 1000, optimizer_steps: bool = False):
         super().__init__(runner, dataloader)
         self.stream = TrainStream(self.dataloader, endless=True)
         self.max_iters = max_iters
@@ -151,6 +155,7 @@ class IterLoop(BaseLoop):
         self.val_begin, self.val_interval = val_begin, val_interval
         self.epoch = self.iter = 0
         self.batches_seen = 0
+        self.optimizer_steps = optimizer_steps
         self.stop_training = False  # Set by hooks; the loop ends at the next safe point.
         runner.visualizer.dataset_meta = getattr(self.dataloader.dataset, 'metainfo', None)
 
@@ -176,11 +181,11 @@ class IterLoop(BaseLoop):
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        batches = self.stream.batches(0, self.batches_seen)
+        batches = (batch for _, batch in self.stream.batches(0, self.batches_seen))
+        per_iter = self._batches_per_iter()
         while self.iter < self.max_iters and not self.stop_training:
-            _, batch = next(batches)
-            _train_iteration(self, self.iter, batch)
-            self.batches_seen += 1
+            _train_iteration(self, self.iter, *itertools.islice(batches, per_iter))
+            self.batches_seen += per_iter
             if _validation_due(self, self.iter, self.max_iters):
                 self.runner.val_loop.run()
             if self.iter == self.max_iters:
@@ -188,6 +193,15 @@ class IterLoop(BaseLoop):
             self.runner.call_hook('safe_point')
         self.runner.call_hook('after_train')
         return self.runner.model
+
+    def _batches_per_iter(self) -> int:
+        if not self.optimizer_steps:
+            return 1
+        wrapper = self.runner.optim_wrapper
+        count = wrapper._accumulative_counts  # MMEngine has no public reader.
+        # It counts batches from where the run stands.
+        wrapper.initialize_count_status(self.runner.model, self.iter * count, self.max_iters * count)
+        return count
 
 
 @LOOPS.register_module()
@@ -274,12 +288,19 @@ def _set_prefixes(loaders: list[DataLoader], mode: str) -> list[str]:
     return [f'{name}/' for name in names]
 
 
-def _train_iteration(loop: EpochLoop | IterLoop, index: int, batch: dict) -> None:
-    """One forward and backward pass; ``index`` counts within what the loop calls an epoch."""
+def _train_iteration(loop: EpochLoop | IterLoop, index: int, *batches: dict) -> None:
+    """Forward and backward passes of an iteration; ``index`` counts within what the loop calls an epoch.
+
+    Of several batches hooks are given the first before, and afterwards the samples of all and the means of the outputs.
+    """
     runner = loop.runner
-    runner.call_hook('before_train_iter', batch_idx=index, data_batch=batch)
-    outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
-    runner.call_hook('after_train_iter', batch_idx=index, data_batch=batch, outputs=outputs)
+    runner.call_hook('before_train_iter', batch_idx=index, data_batch=batches[0])
+    parts = [runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper) for batch in batches]
+    outputs, data = parts[0], batches[0]
+    if len(batches) > 1:
+        outputs = {name: torch.stack([part[name].detach() for part in parts]).mean(0) for name in outputs}
+        data = {name: torch.cat([batch[name] for batch in batches]) for name in (SAMPLE_INDEX,) if name in data}
+    runner.call_hook('after_train_iter', batch_idx=index, data_batch=data, outputs=outputs)
     loop.iter += 1
 
 
