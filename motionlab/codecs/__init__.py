@@ -2,12 +2,17 @@
 
 from motionlab.codecs.base import Codec
 from motionlab.codecs.body_pose_codec import BodyPoseCodec
+from motionlab.codecs.dct_image_codec import DctImageCodec
 from motionlab.codecs.diffusers_autoencoder import DiffusersAutoencoder
 from motionlab.codecs.frame_autoencoder_network import FrameAutoencoderNetwork
 from motionlab.codecs.frame_autoencoders import DeepCompressionAutoencoder, ScratchAutoencoder, TinyAutoencoder
 from motionlab.codecs.frame_codecs import FrameCodec, SpaceToDepth
 from motionlab.codecs.image_pose_lifting import ImagePoseLifting
+from motionlab.codecs.layout_codec import LayoutCodec
 from motionlab.codecs.motion_encoding import MotionEncoding
+from motionlab.codecs.tiny_reference_encoders import TinyReferenceEncoders
+from motionlab.codecs.word_embeddings import WordEmbeddings
 
-__all__ = ['BodyPoseCodec', 'Codec', 'DeepCompressionAutoencoder', 'DiffusersAutoencoder', 'FrameAutoencoderNetwork',
-           'FrameCodec', 'ImagePoseLifting', 'MotionEncoding', 'ScratchAutoencoder', 'SpaceToDepth', 'TinyAutoencoder']
+__all__ = ['BodyPoseCodec', 'Codec', 'DctImageCodec', 'DeepCompressionAutoencoder', 'DiffusersAutoencoder',
+           'FrameAutoencoderNetwork', 'FrameCodec', 'ImagePoseLifting', 'LayoutCodec', 'MotionEncoding',
+           'ScratchAutoencoder', 'SpaceToDepth', 'TinyAutoencoder', 'TinyReferenceEncoders', 'WordEmbeddings']

@@ -1,0 +1,39 @@
+"""What is said of a scene: one phrase an object, in the order of its objects."""
+
+import numpy as np
+
+from motionlab.datasets.layout_scenes.scene import SceneObject, SceneSpec
+from motionlab.utils import ConfigError
+
+BASE, SHAPES_ONLY = 'base', 'shapes'
+STYLES = (BASE, SHAPES_ONLY)
+_DROPPED = 0.25
+
+
+def phrase(thing: SceneObject, shape_only: bool = False) -> str:
+    """``'red checker circle'``, or ``'circle'``."""
+    return thing.shape if shape_only else f'{thing.colour} {thing.texture} {thing.shape}'
+
+
+def caption(scene: SceneSpec, shape_only: bool = False) -> list[str]:
+    """Phrases of a scene; joined by ', ' they are its caption."""
+    return [phrase(each, shape_only) for each in scene.objects]
+
+
+def styled_caption(scene: SceneSpec, style: str, seed: int) -> str:
+    """The caption as a stage of training reads it.
+
+    Args:
+        scene: What it speaks of.
+        style: ``'base'``: with colours and textures, except for a quarter of the scenes, chosen by ``seed``, so that
+            the base model knows both kinds; ``'shapes'``: shapes only, what an object looks like is then to be had
+            from its reference alone.
+        seed: Of the scene.
+
+    Raises:
+        ConfigError: an unknown style.
+    """
+    if style not in STYLES:
+        raise ConfigError(f'caption: found {style!r}, expected one of {list(STYLES)}.')
+    dropped = style == SHAPES_ONLY or np.random.default_rng((seed, 2)).random() < _DROPPED
+    return ', '.join(caption(scene, dropped))
