@@ -52,10 +52,11 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str | d
 
     Args:
         source: ``'videopose3d'``, ``'mmpose-tcn'``, ``'poseformer'``, ``'auglift-poseformer'``, ``'vposer'``,
-            ``'primal'``, ``'sana'`` or ``'pacman'``.
+            ``'primal'``, ``'sana'``, ``'pacman'`` or ``'movie'``.
         path: The file as published (VideoPose3D, PoseFormer: ``{epoch, lr, ..., model_pos}``; VPoser v1: ``.pt``, v2: a
             Lightning ``.ckpt`` of any age; PRIMAL: a Lightning ``.ckpt``), or a bare ``state_dict``. VPoser also takes
-            the published folder (``V02_05``, ``vposer_v1_0``): the snapshot of the last epoch.
+            the published folder (``V02_05``, ``vposer_v1_0``): the snapshot of the last epoch; MoviePostProduction a
+            folder ``checkpoint_*``.
         hints: What shapes do not tell, with the published defaults. Lifters: ``causal=False``,
             ``third_is_depth=False``; the first two ``num_joints=17``; PoseFormers ``num_heads=8``. VPoser:
             ``version``, ``num_neurons`` and ``latent_dim`` that the file must have, and
@@ -65,7 +66,11 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str | d
             leaves them open. Sana and Pacman: ``config``, a dict of the original's own config values or its whole
             config (``num_heads=16`` and ``linear_head_dim=32``, which no shape tells, may be given by themselves);
             Pacman also the ``workflow``
-            (``'latent'`` or ``'pixel'``) that the file must have, and ``codec``.
+            (``'latent'`` or ``'pixel'``) that the file must have, and ``codec``. MoviePostProduction: ``flux``, a folder
+            with the base that diffusers saved, or its config (then the base of the file is used; None reads the config
+            off the shapes); ``check_base=False`` (compare the base of the file before it is dropped),
+            ``lora_scale=1.0`` unless ``config.yaml`` beside the file tells alpha / rank, ``hard_visual=False`` (the
+            numerics of the first commit).
 
     Returns:
         A :class:`motionlab.models.PoseLifter`. Of the first two sources, ``net(x)`` maps network inputs (B, T, 17, C)
@@ -80,7 +85,9 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str | d
         :class:`motionlab.models.backbones.FrameDiT` with its history encoder, ``net(x, timestep, y, mask, history)``
         with past latents (B, S, C, h, w), or ``net(x, timestep, net.condition(history, actions))``; of its workflow on
         pixels a :class:`motionlab.models.backbones.PixelDiT`; with ``codec``, the config of a codec of frames, a whole
-        :class:`motionlab.models.FramePredictor`.
+        :class:`motionlab.models.FramePredictor`. Of MoviePostProduction a
+        :class:`motionlab.models.backbones.LegacyLayoutFlux`: ``net(latents, text, pooled, timestep, img_ids, txt_ids,
+        guidance, refs)`` maps packed latents (B, T, C) and a dict of references to packed velocities (B, T, C).
 
         What was loaded is logged, with a fingerprint of the weights.
 
@@ -107,10 +114,11 @@ def convert(source: str, path: str | Path, **hints: bool | int | str | dict) -> 
         raise ConfigError(f'source {source!r} takes no hint {", ".join(unknown)}; expected among: {offered}.')
     path, choice = row.find_file(Path(path))
     content = read_tensor_file(path)
+    hints = {**row.read_beside(path), **hints}
     try:
         content, hints = row.take(content, hints)
         weights, others = _weights_of(content, row.containers, row.prefix)
-        config, renamed = row.load()(weights, **hints)
+        config, renamed, *aside = row.load()(weights, **hints)
     except CheckpointError as error:
         raise CheckpointError(f'{path}: {error}') from error
     from motionlab.engine.checkpoint import load_weights
@@ -118,10 +126,11 @@ def convert(source: str, path: str | Path, **hints: bool | int | str | dict) -> 
     report = load_weights(model, {ours: tensor for ours, (_, tensor) in renamed.items()}, path)
     matched = dict.fromkeys(renamed[ours][0] for ours in report.matched)
     left = [key for key in weights if key not in matched]
+    needless = set(*aside)
     conversion = Conversion(model, config, list(matched), left + others,
                             [key for key in report.missing if not key.endswith('.num_batches_tracked')
                              and not key.startswith('codec.')],
-                            [key for key in left if not key.startswith(row.apart)])
+                            [key for key in left if not key.startswith(row.apart) and key not in needless])
     _log(conversion, path, choice, [row.name_style(conversion.matched), *_ignored(left, row.apart)])
     return conversion
 

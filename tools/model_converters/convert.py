@@ -20,7 +20,7 @@ def make_parser() -> argparse.ArgumentParser:
     sources = parser.add_subparsers(dest='source', required=True, metavar='SOURCE', help=', '.join(SOURCES))
     for name in SOURCES:
         source = sources.add_parser(name, help=f'weights of {name}')
-        source.add_argument('src', help='file (VPoser: or folder) as published')
+        source.add_argument('src', help='file (VPoser, movie: or folder) as published')
         source.add_argument('dst', help='checkpoint to write (.pth or .safetensors)')
         for hint, parameter in hints_of(name).items():
             flag, default = f"--{hint.replace('_', '-')}", parameter.default
@@ -30,7 +30,8 @@ def make_parser() -> argparse.ArgumentParser:
                 kind, name, text = _KINDS.get(parameter.annotation, (int, 'INT', 'that the file must have'))
                 source.add_argument(flag, type=kind, metavar=name, help=text)
             else:
-                source.add_argument(flag, type=type(default), default=default, help=f'default {default}')
+                # Left out unless given: files beside the source may tell.
+                source.add_argument(flag, type=type(default), default=argparse.SUPPRESS, help=f'default {default}')
     return parser
 
 
@@ -50,8 +51,14 @@ def read_values(text: str) -> dict:
     return values['model'] if isinstance(values.get('model'), dict) else values
 
 
+def read_base(text: str) -> str | dict:
+    """A path as it is, or values as JSON."""
+    return read_values(text) if text.lstrip().startswith('{') else text
+
+
 _KINDS = {str | None: (str, 'STR', 'that the file must have'),
-          dict | None: (read_values, 'VALUES', 'as JSON, or a .json or .yaml file of them')}
+          dict | None: (read_values, 'VALUES', 'as JSON, or a .json or .yaml file of them'),
+          str | Path | dict | None: (read_base, 'FOLDER', 'of the base, or its config: a .json file, or as JSON')}
 
 
 def main(argv: list[str] | None = None) -> None:

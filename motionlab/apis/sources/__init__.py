@@ -3,7 +3,8 @@
 To add a source, write a module with a function ``convert(weights, *, hint=default, ...) -> (config, renamed)`` and add
 a row. ``weights`` are the tensors of the file; the keyword-only arguments are the hints: what shapes do not tell, with
 the published defaults (None: whatever the file has). ``config`` builds the model; ``renamed`` maps each of its keys to
-(key in the file, tensor). A source whose files do not match raises :class:`motionlab.utils.CheckpointError`.
+(key in the file, tensor). A third result, if any, are the keys that are left out because the network needs none of
+them. A source whose files do not match raises :class:`motionlab.utils.CheckpointError`.
 """
 
 import importlib
@@ -34,6 +35,7 @@ class Source:
         style: ``module:function`` that takes the keys of the network in a file and says how it names them.
         select: ``module:function`` that takes the content of a file that holds several sets of weights, and hints,
             and returns it with the one that is meant.
+        beside: ``module:function`` that takes the file and returns hints that other files beside it tell.
     """
 
     function: str
@@ -43,6 +45,7 @@ class Source:
     in_folder: str = ''
     style: str = ''
     select: str = ''
+    beside: str = ''
 
     def load(self) -> Callable:
         """The function that converts weights."""
@@ -51,6 +54,10 @@ class Source:
     def find_file(self, path: Path) -> tuple[Path, str]:
         """The file that ``path`` is or holds, and why this one of a folder."""
         return _function(self.in_folder)(path) if self.in_folder and path.is_dir() else (path, '')
+
+    def read_beside(self, path: Path) -> dict:
+        """Hints that other files beside ``path`` tell."""
+        return _function(self.beside)(path) if self.beside else {}
 
     def take(self, content: object, hints: dict) -> tuple[object, dict]:
         """The content of a file with the weights that are meant, and the hints that are left for :meth:`load`."""
@@ -82,6 +89,8 @@ SOURCES: dict[str, Source] = {
                    apart=('pos_embed', 'y_embedder.y_embedding', 'sana.pos_embed', 'sana.y_embedder.y_embedding')),
     # Loading the autoencoder beside the network would overwrite one whose decoder was tuned.
     'pacman': Source('pacman:convert', containers=('state_dict',), apart=('vae.', 'sana.pos_embed')),
+    'movie': Source('movie:convert', containers=('state_dict',), in_folder='movie:find_checkpoint',
+                    beside='movie:read_beside'),
 }
 
 
