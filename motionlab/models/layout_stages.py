@@ -1,11 +1,8 @@
 """What each stage of the training of layout and identity control trains: exactly that, and nothing else."""
 
-from collections.abc import Iterator
-
-from torch import Tensor, nn
+from torch import nn
 
 from motionlab.utils import ConfigError
-from motionlab.utils.tensor_hash import tensors_hash
 
 BASE, LAYOUT, IDENTITY, FEEDBACK = range(4)
 STAGE_NAMES = ('base', 'layout', 'identity', 'feedback')
@@ -63,14 +60,3 @@ def set_trainable(model: nn.Module, stage: int) -> list[str]:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in chosen)
     return names
-
-
-def parameter_hashes(model: nn.Module) -> dict[str, str]:
-    """A checksum of each parameter, on the CPU or not; of a sharded one, of this process's share."""
-    return {name: tensors_hash([(name, value)]) for name, value in _local(model)}
-
-
-def _local(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for name, parameter in model.named_parameters():
-        value = parameter.detach()
-        yield name, value.to_local() if hasattr(value, 'to_local') else value

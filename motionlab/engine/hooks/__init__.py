@@ -14,7 +14,8 @@ from motionlab.engine.hooks.logger_hook import LoggerHook
 from motionlab.engine.hooks.pose_prior_hook import PosePriorHook
 from motionlab.engine.hooks.runtime_info_hook import RuntimeInfoHook
 from motionlab.engine.hooks.seed_hook import IterationSeedHook
+from motionlab.engine.hooks.trained_set_hook import TrainedSetHook
 
 __all__ = ['BNMomentumHook', 'BodyHook', 'CheckpointHook', 'CodecStatisticsHook', 'DataFitHook', 'EMAHook',
            'EarlyStoppingHook', 'FiniteLossHook', 'FrozenBaseHook', 'IterationSeedHook', 'LayoutStageHook',
-           'LoggerHook', 'NonFiniteError', 'PosePriorHook', 'RuntimeInfoHook']
+           'LoggerHook', 'NonFiniteError', 'PosePriorHook', 'RuntimeInfoHook', 'TrainedSetHook']

@@ -61,10 +61,11 @@ def reference_similarity(codec: nn.Module, latents: Tensor, boxes: Tensor, dino:
     boxes = boxes[image, slot]                                                             # (M, 4)
     if decode == 'image':
         shown, place = image.unique(return_inverse=True)
-        crops = codec.crop_boxes(codec.decode_latents(latents[shown])[place], boxes)       # (M, 3, S, S)
+        images = codec.decode_latents(latents[shown], checkpoint=True)                     # (., 3, H, W)
+        crops = codec.crop_boxes(images[place], boxes)                                     # (M, 3, S, S)
     else:
         crops = torch.cat([_window_crop(codec, latents[row], box) for row, box in zip(image, boxes)])
-    return cosine(codec.encode_references((crops + 1) / 2)[1], dino[image, slot])
+    return cosine(codec.encode_dino((crops + 1) / 2), dino[image, slot])
 
 
 def _window_crop(codec: nn.Module, latent: Tensor, box: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ def _window_crop(codec: nn.Module, latent: Tensor, box: Tensor) -> Tensor:
     x1, y1, x2, y2 = (box * sides).tolist()
     left, top = max(math.floor(x1) - MARGIN, 0), max(math.floor(y1) - MARGIN, 0)
     right, bottom = (min(math.ceil(end) + MARGIN, side) for end, side in zip((x2, y2), latent.shape[:0:-1]))
-    image = codec.decode_latents(latent[None, :, top:bottom, left:right])                  # (1, 3, H', W')
+    image = codec.decode_latents(latent[None, :, top:bottom, left:right], checkpoint=True)  # (1, 3, H', W')
     origin, extent = box.new_tensor([left, top] * 2), box.new_tensor([right - left, bottom - top] * 2)
     return codec.crop_boxes(image, ((box * sides - origin) / extent)[None])
 
