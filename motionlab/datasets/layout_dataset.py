@@ -13,10 +13,11 @@ from torch.utils.data import Dataset
 
 from motionlab.codecs import layout_batch as keys
 from motionlab.codecs.layout_batch import pad_references
+from motionlab.codecs.reference_crops import cut_out
 from motionlab.datasets.layout_caption import LayoutImage
-from motionlab.datasets.layout_crops import crop_objects, resize_picture
 from motionlab.datasets.layout_files import TEXT_KEYS, read_embedding, read_latents, read_picture, read_text
 from motionlab.datasets.layout_folder import LayoutFolder, open_layout_folder
+from motionlab.datasets.layout_resizing import resize_picture
 from motionlab.registry import DATASETS
 from motionlab.utils import ConfigError, DataError
 
@@ -122,8 +123,8 @@ class LayoutImageDataset(Dataset):
         """Pictures of the references, (h, w, 3) uint8: an object's own where it has one, else its crop."""
         image, paths = self.layouts[index], self.folder.paths
         own = [paths.reference(image.image_id, object_id) for object_id in image.object_ids.tolist()]
-        crops = crop_objects(self.picture(index), image.boxes) if not all(path.is_file() for path in own) else own
-        return [read_picture(path) if path.is_file() else crop for path, crop in zip(own, crops)]
+        picture = None if all(path.is_file() for path in own) else self.picture(index)
+        return [read_picture(path) if path.is_file() else cut_out(picture, box) for path, box in zip(own, image.boxes)]
 
     def _read(self, index: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What belongs to an image, and what to its n references."""

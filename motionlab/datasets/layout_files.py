@@ -15,7 +15,8 @@ An object's embeddings are those of its crop or, where it has one, of its refere
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -31,6 +32,7 @@ from motionlab.utils.array_file import READ_ERRORS
 from motionlab.utils.tensor_file import is_whole_zip
 
 TEXT_KEYS = ('text_embeddings', 'pooled_embeddings')  # The first keys of a text file that every preparation writes.
+_ORIENTATION, _ON_THE_SIDE = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values that exchange height and width.
 _UNIT = 0.05  # How far the length of an embedding may be from 1: float16 rounds it.
 
 
@@ -144,12 +146,25 @@ def read_text(path: Path, dims: Mapping[str, int], keys: Sequence[str] = TEXT_KE
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; DataError where there is no readable picture."""
-    from PIL import Image, ImageOps  # pillow comes with matplotlib.
+    """(H, W, 3) uint8 RGB, turned upright as the file's tag says; DataError where there is no readable picture."""
+    from PIL import ImageOps  # pillow comes with matplotlib.
+    with _opened(path) as picture:
+        return np.array(ImageOps.exif_transpose(picture).convert('RGB'))
+
+
+def read_picture_size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as :func:`read_picture` gives it, from its header; DataError likewise."""
+    with _opened(path) as picture:
+        width, height = picture.size
+        return (width, height) if picture.getexif().get(_ORIENTATION) in _ON_THE_SIDE else (height, width)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator['PIL.Image.Image']:  # noqa: F821 - imported where it is needed.
+    from PIL import Image
     try:
         with Image.open(path) as picture:
-            # Photographs say in a tag which side is up.
-            return np.array(ImageOps.exif_transpose(picture).convert('RGB'))
+            yield picture
     except FileNotFoundError:
         raise DataError(path, 'file', 'nothing at this path', 'a picture') from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -178,7 +193,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 
 
 def write_layout_image(folder: str | Path, image: LayoutImage, *, latents: Tensor, clip: np.ndarray, dino: np.ndarray,
-                       text: Mapping[str, Tensor], picture: np.ndarray | None = None,
+                       text: Mapping[str, Tensor | str], picture: np.ndarray | None = None,
                        references: Mapping[int, np.ndarray] | None = None) -> None:
     """Write all files of an image; the caption comes last, so that an image with a caption has all its files.
 
@@ -188,7 +203,8 @@ def write_layout_image(folder: str | Path, image: LayoutImage, *, latents: Tenso
         latents: (16, h, w), of the encoder that ``meta.json`` names.
         clip: (N, Dc) float16 or float32, L2-normed.
         dino: (N, Dd), L2-normed.
-        text: ``text_embeddings`` (1, L, Dt), ``pooled_embeddings`` (1, Dp) and what else belongs to the caption.
+        text: ``text_embeddings`` (1, L, Dt), ``pooled_embeddings`` (1, Dp) and what else belongs to the caption. A
+            tensor under two names is stored once.
         picture: (H, W, 3) uint8; left out where it is in its place already.
         references: Object id -> (h, w, 3) uint8, of objects with a reference picture of their own.
     """
@@ -205,10 +221,16 @@ def write_layout_image(folder: str | Path, image: LayoutImage, *, latents: Tenso
     for path, embeddings in ((paths.clip, clip), (paths.dino, dino)):
         for object_id, embedding in zip(image.object_ids.tolist(), embeddings, strict=True):
             write_whole(path(image_id, object_id), lambda stream, array=embedding: np.save(stream, np.asarray(array)))
-    write_whole(paths.latents(image_id), lambda stream: torch.save(latents.detach().cpu().clone()[None], stream))
-    content = {key: value.detach().cpu().clone() for key, value in text.items()} | {'global_caption': image.caption}
+    write_whole(paths.latents(image_id), lambda stream: torch.save(_own(latents)[None], stream))
+    owned = {id(value): _own(value) for value in text.values() if isinstance(value, Tensor)}
+    content = {key: owned.get(id(value), value) for key, value in text.items()} | {'global_caption': image.caption}
     write_whole(paths.text(image_id), lambda stream: torch.save(content, stream))
     write_json(paths.caption(image_id), image.to_json())
+
+
+def _own(value: Tensor) -> Tensor:
+    """A copy on the CPU: of a row of a batch, torch.save would store the whole batch."""
+    return value.detach().to('cpu', copy=True).contiguous()
 
 
 def _load(path: Path, whole: bool) -> object:

@@ -25,7 +25,8 @@ UPSTREAM_META = dict(
 _PREPARE = 'Prepare it again: python tools/dataset_converters/prepare_layout_images.py.'
 
 
-def make_layout_meta(vae: Mapping, clip: str, dino: str, text: str, dims: Mapping[str, int]) -> dict:
+def make_layout_meta(vae: Mapping, clip: str, dino: str, text: str, dims: Mapping[str, int],
+                     picture: Mapping | None = None) -> dict:
     """Content of ``meta.json``.
 
     Args:
@@ -35,8 +36,10 @@ def make_layout_meta(vae: Mapping, clip: str, dino: str, text: str, dims: Mappin
         dino: Which DINO made ``embedding/dino_cropped_boxes``.
         text: Which text encoders.
         dims: ``latent_channels``, ``clip``, ``dino``, ``text_tokens``, ``text``, ``pooled``.
+        picture: How pictures were resized before they were encoded.
     """
-    meta = dict(version=VERSION, vae=dict(vae), clip=clip, dino=dino, text=text, dims=dict(dims))
+    meta = dict(version=VERSION, vae=dict(vae), clip=clip, dino=dino, text=text, dims=dict(dims),
+                picture=dict(picture or {}))
     return _checked(json.loads(json.dumps(meta)), 'meta')
 
 
