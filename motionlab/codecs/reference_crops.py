@@ -108,6 +108,8 @@ def fit_and_cut(pictures: Sequence[np.ndarray], size: int) -> Tensor:
 
 def resize(picture: Tensor, height: int, width: int) -> Tensor:
     """(3, h, w) -> (3, height, width), cubic, widened when reducing; clamped to [0, 1]."""
+    if picture.shape[1:] == (height, width):  # Weights would be 0 and 1.
+        return picture
     ends = (torch.zeros(1, dtype=torch.int64), torch.tensor([picture.shape[1]]))
     rows = resampling_weights(*ends, picture.shape[1], height)[0]                          # (height, h)
     columns = resampling_weights(ends[0], torch.tensor([picture.shape[2]]), picture.shape[2], width)[0]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from motionlab.codecs.layout_batch import DEPTH_LABELS
+from motionlab.datasets.layout_caption import depth_label
 from motionlab.utils import ConfigError
 
 SIZE = 64                       # Side of a picture in px.
@@ -74,7 +75,7 @@ class SceneSpec:
 
     @property
     def depth_labels(self) -> list[str]:
-        """By :func:`depth_label`."""
+        """Guessed from boxes, as for any picture."""
         return [depth_label(box) for box in self.boxes]
 
     @property
@@ -82,18 +83,6 @@ class SceneSpec:
         """Positions in ``objects``, farthest first; of two equally far ones the larger is behind."""
         depth = [DEPTH_LABELS.index(label) for label in self.depth_labels]
         return sorted(range(len(self.objects)), key=lambda i: (-depth[i], -self.objects[i].area, i))
-
-
-def depth_label(box: np.ndarray) -> str:
-    """The heuristic of UP: large or low in the picture is foreground, small or high is background.
-
-    Args:
-        box: (4,) x1 y1 x2 y2 as shares of the picture.
-    """
-    area, centre = (box[2] - box[0]) * (box[3] - box[1]), (box[1] + box[3]) / 2
-    if area > 0.1 or centre > 0.7:
-        return 'foreground'
-    return 'background' if area < 0.01 or centre < 0.3 else 'midground'
 
 
 def random_scene(seed: int, max_objects: int = MAX_OBJECTS, size: int = SIZE) -> SceneSpec:

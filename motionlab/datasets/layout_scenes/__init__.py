@@ -1,0 +1,17 @@
+"""Pictures of textured, coloured shapes with boxes and references: the embedded data of layout generation."""
+
+from motionlab.datasets.layout_scenes.captions import caption, phrase
+from motionlab.datasets.layout_scenes.drawing import draw_reference, draw_scene
+from motionlab.datasets.layout_scenes.folder import draw_numbered_scene, make_layout_scenes
+from motionlab.datasets.layout_scenes.scene import (
+    COLOURS,
+    SHAPES,
+    TEXTURES,
+    Background,
+    SceneObject,
+    SceneSpec,
+    random_scene,
+)
+
+__all__ = ['COLOURS', 'SHAPES', 'TEXTURES', 'Background', 'SceneObject', 'SceneSpec', 'caption', 'draw_numbered_scene',
+           'draw_reference', 'draw_scene', 'make_layout_scenes', 'phrase', 'random_scene']
