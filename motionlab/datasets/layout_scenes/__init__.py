@@ -1,6 +1,7 @@
 """Pictures of textured, coloured shapes with boxes and references: the embedded data of layout generation."""
 
 from motionlab.datasets.layout_scenes.captions import caption, phrase
+from motionlab.datasets.layout_scenes.dataset import LayoutSceneDataset
 from motionlab.datasets.layout_scenes.drawing import draw_reference, draw_scene
 from motionlab.datasets.layout_scenes.folder import draw_numbered_scene, make_layout_scenes
 from motionlab.datasets.layout_scenes.scene import (
@@ -13,5 +14,5 @@ from motionlab.datasets.layout_scenes.scene import (
     random_scene,
 )
 
-__all__ = ['COLOURS', 'SHAPES', 'TEXTURES', 'Background', 'SceneObject', 'SceneSpec', 'caption', 'draw_numbered_scene',
-           'draw_reference', 'draw_scene', 'make_layout_scenes', 'phrase', 'random_scene']
+__all__ = ['COLOURS', 'SHAPES', 'TEXTURES', 'Background', 'LayoutSceneDataset', 'SceneObject', 'SceneSpec', 'caption',
+           'draw_numbered_scene', 'draw_reference', 'draw_scene', 'make_layout_scenes', 'phrase', 'random_scene']

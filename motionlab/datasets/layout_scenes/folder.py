@@ -85,7 +85,7 @@ def make_layout_scenes(folder: str | Path, num_scenes: int, seed: int = 0, capti
     _begin(folder, dict(version=_VERSION, seed=seed, captions=captions, max_objects=max_objects),
            make_layout_meta(**codec.describe(), picture=dict(side=SIZE, resize='squash', multiple=SIZE)))
     paths = LayoutPaths(folder)
-    todo = [number for number in range(num_scenes) if not paths.caption(_name(number)).exists()]
+    todo = [number for number in range(num_scenes) if not paths.caption(scene_name(number)).exists()]
     print_log(f'{folder}: {num_scenes} scenes, {num_scenes - len(todo)} of them there already', 'current')
     with Progress(transient=True) as progress:
         task = progress.add_task(f'Drawing {folder}', total=len(todo))
@@ -101,12 +101,13 @@ def make_layout_scenes(folder: str | Path, num_scenes: int, seed: int = 0, capti
     return open_layout_folder(folder)
 
 
-def _name(number: int) -> str:
+def scene_name(number: int) -> str:
+    """The id of a scene in a folder."""
     return f'scene_{number:06d}'
 
 
 def _layout(number: int, scene: DrawnScene) -> LayoutImage:
-    spec, name = scene.spec, _name(number)
+    spec, name = scene.spec, scene_name(number)
     return LayoutImage(
         name, f'images/{name}.png', scene.caption, spec.size, spec.size, spec.boxes.astype(np.float64),
         np.array([DEPTH_LABELS.index(label) for label in spec.depth_labels], np.int64),
