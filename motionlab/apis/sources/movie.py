@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from motionlab.apis.sources import Renamed, check_values, need
-from motionlab.models.backbones.layout_flux_legacy import open_flux
+from motionlab.models.backbones.layout_flux_legacy import flux_config, open_flux
 from motionlab.models.layers.layout_references import SPATIAL_DIM
 from motionlab.utils import CheckpointError, ConfigError
 
@@ -195,16 +195,18 @@ def _open(flux: str | Path | dict | None, base: Renamed, values: bool) -> tuple[
         flux = _config_of({name: tuple(tensor.shape) for name, (_, tensor) in base.items()})
     elif isinstance(flux, (str, Path)) and Path(flux).suffix == '.json' and Path(flux).is_file():
         flux = json.loads(Path(flux).read_text())
-    if isinstance(flux, dict) and set(flux) <= {'config', 'path'} and len(flux) == 1:
-        spec = flux
-    else:
-        spec = dict(path=str(flux)) if isinstance(flux, (str, Path)) else dict(config=flux)
-    with torch.device('cpu' if 'path' in spec and values else 'meta'):
-        model = open_flux(spec, values='path' in spec and values)
-    if 'config' in spec:  # With the values that were left at their defaults.
-        spec = dict(config={name: list(value) if isinstance(value, tuple) else value
+    if isinstance(flux, (str, Path)):
+        flux = dict(path=str(flux))
+    elif set(flux) not in ({'config'}, {'path'}):
+        flux = dict(config=dict(flux))
+    if 'path' in flux and values:
+        return flux, open_flux(flux)
+    with torch.device('meta'):
+        model = open_flux(dict(config=flux_config(flux)))
+    if 'config' in flux:  # With the values that were left at their defaults, as plain data.
+        flux = dict(config={name: list(value) if isinstance(value, tuple) else value
                             for name, value in model.config.items() if not name.startswith('_')})
-    return spec, model
+    return flux, model
 
 
 def _config_of(shapes: dict[str, tuple]) -> dict:

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from motionlab.codecs.latent_packing import PATCH, image_ids, text_ids
 from motionlab.models.backbones.layout_condition import LayoutCondition
-from motionlab.models.backbones.layout_flux_base import add_lora_adapter, build_base, is_lora, save_base
+from motionlab.models.backbones.layout_flux_base import (
+    add_lora_adapter,
+    build_base,
+    is_base,
+    leave_out_base,
+    save_base,
+)
 from motionlab.models.backbones.layout_flux_blocks import BlockGuide, LayoutGuide
 from motionlab.models.layers.layout_attention import LayoutAttention
 from motionlab.models.layers.layout_boxes import OVERLAPS, ROUNDINGS, box_tokens
@@ -128,8 +134,8 @@ class LayoutFlux(nn.Module):
             self.modulation_head = ModulationHead(self.num_blocks, dim, **modulation)
         if 'feedback' in parts:
             self.feedback_bridge = FeedbackBridge(self.num_blocks, dim, **(feedback or {}))
-        self._register_state_dict_hook(_leave_out_base)
-        self.register_load_state_dict_post_hook(_miss_no_base)
+        if not save_base:
+            leave_out_base(self)
 
     def _check_blocks(self, blocks: str | Sequence[int]) -> tuple[int, ...]:
         if blocks == 'all':
@@ -310,21 +316,4 @@ class LayoutFlux(nn.Module):
 
     def base_names(self) -> list[str]:
         """Names of the parameters of the base, without LoRA."""
-        return [name for name, _ in self.named_parameters() if _is_base(name)]
-
-
-def _is_base(name: str) -> bool:
-    return name.startswith('flux.') and not is_lora(name)
-
-
-def _leave_out_base(module: LayoutFlux, state: dict, prefix: str, metadata: Any) -> None:
-    if not module.save_base:
-        for name in [name for name in state if name.startswith(prefix) and _is_base(name[len(prefix):])]:
-            del state[name]
-
-
-def _miss_no_base(module: LayoutFlux, incompatible: Any) -> None:
-    if not module.save_base:
-        own = {name for name, _ in module.named_parameters() if _is_base(name)}
-        missing = incompatible.missing_keys
-        missing[:] = [key for key in missing if not any(key == name or key.endswith(f'.{name}') for name in own)]
+        return [name for name, _ in self.named_parameters() if is_base(name)]

@@ -1,11 +1,12 @@
 """The frozen base of layout generation: FLUX from a folder of diffusers, and its LoRA."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from motionlab.models.backbones.layout_flux_blocks import ADAPTER, layout_flux_class
 from motionlab.utils import CheckpointError, ConfigError, need_package
@@ -60,10 +61,7 @@ def load_base(path: str | Path, dtype: torch.dtype) -> nn.Module:
     Raises:
         CheckpointError: files are missing, or their weights do not fit the config.
     """
-    folder = Path(path)
-    if (folder / 'transformer' / 'config.json').is_file():
-        folder = folder / 'transformer'
-    config = _read_json(folder / 'config.json')
+    folder, config = _find(path), read_config(path)
     index = folder / f'{_WEIGHTS}.index.json'
     names = sorted(set(_read_json(index)['weight_map'].values())) if index.is_file() else [_WEIGHTS]
     read = need_package('safetensors.torch', 'flux').load_file
@@ -85,6 +83,21 @@ def load_base(path: str | Path, dtype: torch.dtype) -> nn.Module:
     return model
 
 
+def read_config(path: str | Path) -> dict:
+    """The config in the folder that :func:`load_base` loads.
+
+    Raises:
+        CheckpointError: there is none that can be read.
+    """
+    return _read_json(_find(path) / 'config.json')
+
+
+def _find(path: str | Path) -> Path:
+    """The folder of a transformer: this one, or that in a pipeline."""
+    inside = Path(path) / 'transformer'
+    return inside if (inside / 'config.json').is_file() else Path(path)
+
+
 def save_base(flux: nn.Module, folder: str | Path) -> None:
     """Write a base without adapters as diffusers does, so that ``FluxTransformer2DModel`` reads it too.
 
@@ -99,7 +112,7 @@ def save_base(flux: nn.Module, folder: str | Path) -> None:
 
 
 def add_lora_adapter(flux: nn.Module, rank: int = 128, alpha: int = 128, scope: str = 'always',
-                     layout_blocks: tuple[int, ...] = ()) -> None:
+                     layout_blocks: tuple[int, ...] = (), targets: Sequence[str] = LORA_TARGETS) -> None:
     """Add LoRA on queries, keys and values, in float32 whatever the base is.
 
     Args:
@@ -109,6 +122,7 @@ def add_lora_adapter(flux: nn.Module, rank: int = 128, alpha: int = 128, scope: 
         scope: ``'always'``: in all double- and single-stream attentions; ``'layout'``: in the layout attention alone,
             where the base does as it did without, and other LoRAs work as ever.
         layout_blocks: Double-stream blocks with layout attention.
+        targets: Names of the linear layers, or the last parts of their names.
 
     Raises:
         ConfigError: unknown scope, or peft is not installed.
@@ -116,12 +130,13 @@ def add_lora_adapter(flux: nn.Module, rank: int = 128, alpha: int = 128, scope: 
     if scope not in LORA_SCOPES:
         raise ConfigError(f'LayoutFlux: found lora scope={scope!r}, expected one of {LORA_SCOPES}.')
     peft = need_package('peft', 'flux')
-    targets = list(LORA_TARGETS)
     if scope == 'layout':
-        targets = [f'transformer_blocks.{block}.attn.{name}' for block in layout_blocks for name in LORA_TARGETS]
-    flux.add_adapter(peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=targets), ADAPTER)
-    if scope == 'layout':
-        flux.disable_adapters()
+        targets = [f'transformer_blocks.{block}.attn.{name}' for block in layout_blocks for name in targets]
+    flux.add_adapter(peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=list(targets)), ADAPTER)
+    if scope == 'layout':  # Not disabled, which would disable any other LoRA too: none is active.
+        for module in flux.modules():
+            if isinstance(module, peft.tuners.tuners_utils.BaseTunerLayer):
+                module.set_adapter([])
     for name, parameter in flux.named_parameters():
         if is_lora(name):
             parameter.data = parameter.data.float()
@@ -131,6 +146,28 @@ def add_lora_adapter(flux: nn.Module, rank: int = 128, alpha: int = 128, scope: 
 def is_lora(name: str) -> bool:
     """Whether a parameter of the transformer belongs to the trained LoRA."""
     return f'.lora_A.{ADAPTER}.' in name or f'.lora_B.{ADAPTER}.' in name
+
+
+def is_base(name: str) -> bool:
+    """Whether a weight of a network with a ``flux`` belongs to the base."""
+    return name.startswith('flux.') and not is_lora(name)
+
+
+def leave_out_base(net: nn.Module) -> None:
+    """From now on the base, ``net.flux`` without LoRA, is in no ``state_dict`` and not missed in one."""
+    net.register_state_dict_post_hook(_leave_out)
+    net.register_load_state_dict_post_hook(_miss_none)
+
+
+def _leave_out(net: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: dict) -> None:
+    for name in [name for name in state if name.startswith(prefix) and is_base(name[len(prefix):])]:
+        del state[name]
+
+
+def _miss_none(net: nn.Module, incompatible: Any) -> None:
+    own = {name for name, _ in net.named_parameters() if is_base(name)}
+    missing = incompatible.missing_keys
+    missing[:] = [key for key in missing if not any(key == name or key.endswith(f'.{name}') for name in own)]
 
 
 def _read_json(path: Path) -> dict:

@@ -1,12 +1,13 @@
 """What the published code of MoviePostProduction computes, for checkpoints of it; see LayoutFlux for the method."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from motionlab.models.backbones.layout_flux_base import add_lora_adapter, build_base, leave_out_base, read_config
 from motionlab.models.layers.layout_boxes import owned_tokens, token_ranges
 from motionlab.models.layers.layout_references import (
     SPATIAL_DIM,
@@ -18,13 +19,12 @@ from motionlab.models.layers.layout_references import (
 )
 from motionlab.models.layers.legacy_references import read_references
 from motionlab.registry import BACKBONES
-from motionlab.utils import CheckpointError, ConfigError, DataError, need_package
+from motionlab.utils import CheckpointError, ConfigError, DataError
 from motionlab.utils.tensor_file import read_tensor_file
 
 TEMB_SCALE = 0.1  # Of what offsets add to the embedding of the time.
 DEFAULT_GUIDANCE = 3.5
 NUM_USED = 6  # Of the modulation numbers: the image's shift, scale and gate of attention and perceptron.
-_EXTRA = 'flux'
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,7 @@ class LegacyLayoutFlux(nn.Module):
     - Feedback is computed and dropped: its weights are kept, and nothing is computed.
     - Single blocks and the last norm have FLUX's own embedding of the time. Without references all is FLUX.
 
-    Where the description of the original leaves something open: guidance that is not given is 3.5 in networks with
-    guidance; a slot with ``ref_mask`` False is a padded one of the published loader (zero box and embeddings,
+    Where the description of the original leaves something open: guidance that is not given is 3.5; a slot with ``ref_mask`` False is a padded one of the published loader (zero box and embeddings,
     background), which the mean above counts, as the original has no mask; positions of the text that are not given are
     the published trainer's, 0 to L - 1 in the last column. Give zeros for FLUX's.
 
@@ -110,11 +109,9 @@ class LegacyLayoutFlux(nn.Module):
         self.feedback_bridge = nn.ModuleDict(dict(projections=_linears(blocks, width, width)))
         self.flux.requires_grad_(False)
         if lora is not None:
-            _add_lora(self.flux, **lora)
+            add_lora_adapter(self.flux, **lora)
         if 'path' in flux:
-            self._base = {f'flux.{name}' for name in self.flux.state_dict() if '.lora_' not in name}
-            self.register_state_dict_post_hook(_leave_out_base)
-            self.register_load_state_dict_post_hook(_expect_no_base)
+            leave_out_base(self)
 
     def forward(self, hidden_states: Tensor, encoder_hidden_states: Tensor, pooled_projections: Tensor,
                 timestep: Tensor | float, img_ids: Tensor, txt_ids: Tensor | None = None,
@@ -128,7 +125,7 @@ class LegacyLayoutFlux(nn.Module):
             timestep: (B,) or one, in [0, 1].
             img_ids: (T, 3) positions (0, row, column), row-major.
             txt_ids: (L, 3) positions; None for :meth:`text_ids`.
-            guidance: (B,) or one; None for 3.5 where the network has guidance.
+            guidance: (B,) or one; None for 3.5. Not used where the base takes none.
             refs: References as of :func:`read_references`, or what :meth:`prepare` made of them; None for FLUX.
 
         Returns:
@@ -141,18 +138,22 @@ class LegacyLayoutFlux(nn.Module):
         self._check_inputs(hidden_states, encoder_hidden_states, pooled_projections)
         img_ids = _ids('img_ids', img_ids, hidden_states.shape[1])
         txt_ids = self.text_ids(length).to(img_ids) if txt_ids is None else _ids('txt_ids', txt_ids, length)
-        if refs is not None and not isinstance(refs, LegacyCondition):
+        flux, dtype = self.flux, self.flux.x_embedder.weight.dtype
+        image, text, pooled = (x.to(dtype) for x in (hidden_states, encoder_hidden_states, pooled_projections))
+        timestep, guidance = _rows('timestep', timestep, image), self._guidance(guidance, image)
+        if refs is None:
+            return flux(image, text, pooled, timestep, img_ids, txt_ids, guidance, return_dict=False)[0]
+        if not isinstance(refs, LegacyCondition):
             refs = self.prepare(refs, _grid(img_ids), batch)
-        flux = self.flux
-        image = flux.x_embedder(hidden_states)                                             # (B, T, D)
-        temb = self._embed_time(_rows('timestep', timestep, image), guidance, pooled_projections)  # (B, D)
-        text = flux.context_embedder(encoder_hidden_states)                                # (B, L, D)
+        if refs.tokens.shape[:2] != image.shape[:2]:
+            raise DataError('inputs', 'refs', f'those of {tuple(refs.tokens.shape[:2])} tokens',
+                            f'those of {tuple(image.shape[:2])}')
+        scales = [1000 * scale for scale in (timestep, guidance) if scale is not None]
+        temb = flux.time_text_embed(*scales, pooled)                                       # (B, D)
+        image, text = flux.x_embedder(image), flux.context_embedder(text)                  # (B, T, D), (B, L, D)
         rotary = flux.pos_embed(torch.cat([txt_ids, img_ids]))
         for index, block in enumerate(flux.transformer_blocks):
-            if refs is None:
-                text, image = block(image, text, temb, rotary)
-            else:
-                text, image = _double_block(block, image, text, temb, rotary, refs, index)
+            text, image = _double_block(block, image, text, temb, rotary, refs, index)
         for block in flux.single_transformer_blocks:
             text, image = block(image, text, temb, rotary)
         return flux.proj_out(flux.norm_out(image, temb))
@@ -206,13 +207,10 @@ class LegacyLayoutFlux(nn.Module):
         factors = 1 + inside[:, None, :, :, None] * gate[..., None, :]                     # (B, K, N, T, 2)
         return temb, *(value[..., None] for value in (shifts, scales, factors.prod(2)))
 
-    def _embed_time(self, timestep: Tensor, guidance: Tensor | float | None, pooled: Tensor) -> Tensor:
+    def _guidance(self, guidance: Tensor | float | None, like: Tensor) -> Tensor | None:
         if not self.flux.config.guidance_embeds:
-            if guidance is not None:
-                raise DataError('inputs', 'guidance', 'a number', 'None: this FLUX has no guidance')
-            return self.flux.time_text_embed(timestep * 1000, pooled)
-        guidance = _rows('guidance', DEFAULT_GUIDANCE if guidance is None else guidance, timestep)
-        return self.flux.time_text_embed(timestep * 1000, guidance * 1000, pooled)
+            return None
+        return _rows('guidance', DEFAULT_GUIDANCE if guidance is None else guidance, like)
 
     def _check_inputs(self, image: Tensor, text: Tensor, pooled: Tensor) -> None:
         config, batch = self.flux.config, image.shape[0]
@@ -224,66 +222,43 @@ class LegacyLayoutFlux(nn.Module):
                 raise DataError('inputs', name, f'shape {tuple(value.shape)}', f'shape ({", ".join(map(str, shape))})')
 
 
-def open_flux(flux: Mapping, values: bool = True) -> nn.Module:
-    """A ``diffusers.FluxTransformer2DModel``.
+def open_flux(flux: Mapping) -> nn.Module:
+    """A FLUX with its weights.
 
     Args:
         flux: ``dict(config={...})``, whose weights are fresh, or ``dict(path=...)``: a folder that diffusers saved, of
             the transformer or a pipeline, or a file of ``torch.save`` with ``config`` and ``state_dict``.
-        values: Read the weights of ``path`` too, not only its form.
 
     Raises:
-        ConfigError: diffusers is not installed, or ``flux`` is none of these.
-        CheckpointError: the weights at ``path`` cannot be read.
+        ConfigError: diffusers is not installed, or ``flux`` is neither.
+        CheckpointError: the weights at ``path`` cannot be read or do not fit their config.
     """
-    if not isinstance(flux, Mapping) or len(flux) != 1 or not {'config', 'path'} & set(flux):
-        raise ConfigError(f'flux: found {flux!r}, expected dict(config={{...}}) or dict(path=...).')
-    model = need_package('diffusers.models.transformers.transformer_flux', _EXTRA).FluxTransformer2DModel
+    if set(flux) == {'config'} or Path(flux.get('path', '')).is_file():
+        net = build_base(dict(config=flux_config(flux), random_base=True), 'float32')
+        if 'path' in flux:
+            try:
+                net.load_state_dict(read_tensor_file(flux['path'])['state_dict'])
+            except (RuntimeError, KeyError) as error:
+                raise CheckpointError(f'flux: {flux["path"]} does not fit its own config: {error}') from error
+        return net
+    return build_base(flux, 'float32')
+
+
+def flux_config(flux: Mapping) -> dict:
+    """Arguments of the FLUX that :func:`open_flux` opens, without its weights; errors likewise."""
     if 'config' in flux:
-        return _build(model, flux['config'])
+        return dict(flux['config'])
     path = Path(flux['path'])
     if path.is_file():
         content = read_tensor_file(path)
         if not isinstance(content, dict) or not {'config', 'state_dict'} <= set(content):
             raise ConfigError(f'flux: {path} is no folder, and holds no config and state_dict.')
-        net = _build(model, content['config'])
-        if values:
-            _fill(net, content['state_dict'], path)
-        return net
-    folder = next((folder for folder in (path, path / 'transformer') if (folder / 'config.json').is_file()), None)
-    if folder is None:
-        raise ConfigError(f'flux: {path} holds no config.json of a FLUX that diffusers saved, nor does its '
-                          'transformer/.')
-    if not values:
-        return _build(model, model.load_config(folder))
-    try:
-        return model.from_pretrained(folder, local_files_only=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f'flux: {folder} cannot be read: {error}') from error
-
-
-def _build(model: type, config: Mapping) -> nn.Module:
-    try:
-        return model(**{name: value for name, value in config.items() if not name.startswith('_')})
-    except TypeError as error:
-        raise ConfigError(f'flux: {error}; expected arguments of FluxTransformer2DModel.') from error
-
-
-def _fill(net: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f'flux: {path} does not fit its own config: {error}') from error
+        return dict(content['config'])
+    return read_config(path)
 
 
 def _linears(count: int, inputs: int, outputs: int) -> nn.ModuleList:
     return nn.ModuleList(nn.Linear(inputs, outputs) for _ in range(count))
-
-
-def _add_lora(flux: nn.Module, rank: int, alpha: float, targets: Sequence[str]) -> None:
-    peft = need_package('peft', _EXTRA)
-    flux.add_adapter(peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), lora_dropout=0.0,
-                                     bias='none'))
 
 
 def _double_block(block: nn.Module, image: Tensor, text: Tensor, temb: Tensor, rotary: tuple[Tensor, Tensor],
@@ -333,12 +308,3 @@ def _rows(name: str, value: Tensor | float, like: Tensor) -> Tensor:
     if value.numel() != 1 and value.shape != like.shape[:1]:
         raise DataError('inputs', name, f'shape {tuple(value.shape)}', f'one number, or shape ({len(like)},)')
     return value.reshape(-1).expand(len(like))
-
-
-def _leave_out_base(module: nn.Module, state: dict, prefix: str, _local: dict) -> None:
-    for name in module._base:
-        del state[f'{prefix}{name}']
-
-
-def _expect_no_base(module: nn.Module, keys) -> None:
-    keys.missing_keys[:] = [key for key in keys.missing_keys if not any(key.endswith(name) for name in module._base)]
