@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from motionlab.codecs import layout_batch as keys
-from motionlab.codecs.layout_batch import check_layout_batch
+from motionlab.codecs.layout_batch import check_layout_batch, pad_references
 from motionlab.utils import DataError
 
 
@@ -39,3 +39,28 @@ def test_missing_and_unknown_keys_are_named():
     del batch[keys.REF_MASK]
     with pytest.raises(DataError, match='ref_mask'):
         check_layout_batch(batch)
+
+
+def make_references(count, **extra):
+    return {keys.BOXES: torch.rand(count, 4), keys.DEPTH: torch.ones(count, dtype=torch.long),
+            keys.CLIP: torch.rand(count, 5), keys.DINO: torch.rand(count, 7)} | extra
+
+
+def test_references_are_padded_to_the_most_of_the_batch():
+    several = [make_references(count, **{keys.ALPHA_OVERRIDE: torch.ones(count),
+                                         keys.OBJECT_ID: torch.arange(count)}) for count in (2, 0, 3)]
+    batch = pad_references(several)
+    assert batch[keys.REF_MASK].tolist() == [[True, True, False], [False] * 3, [True] * 3]
+    assert torch.equal(batch[keys.DINO][2], several[2][keys.DINO])
+    assert not batch[keys.CLIP][~batch[keys.REF_MASK]].any()
+    assert batch[keys.ALPHA_OVERRIDE][1].isnan().all() and batch[keys.OBJECT_ID][0].tolist() == [0, 1, -1]
+    assert pad_references([make_references(0)])[keys.BOXES].shape == (1, 1, 4)
+
+
+def test_references_that_do_not_fit_are_named():
+    with pytest.raises(DataError, match='clip of image 1'):
+        pad_references([make_references(2), make_references(2) | {keys.CLIP: torch.rand(2, 6)}])
+    with pytest.raises(DataError, match='depth of image 0'):
+        pad_references([make_references(2) | {keys.DEPTH: torch.ones(1)}])
+    with pytest.raises(DataError, match='references of image 1'):
+        pad_references([make_references(2), make_references(2, **{keys.OBJECT_ID: torch.arange(2)})])

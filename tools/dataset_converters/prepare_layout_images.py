@@ -23,7 +23,7 @@ from motionlab.datasets.layout_preparation import RESIZE, LayoutPreparation, pre
 from motionlab.engine.cli import add_cfg_options, run_tool
 from motionlab.engine.config import load_config
 from motionlab.registry import CODECS
-from motionlab.utils import ConfigError, register_all_modules
+from motionlab.utils import ConfigError
 
 _TINY = dict(side=64, multiple=8)
 
@@ -65,7 +65,6 @@ def main(argv: list[str] | None = None) -> int:
              if (value := getattr(args, name) or (_TINY[name] if args.tiny else None)) is not None}
     job = LayoutPreparation(args.annotations, args.out, args.images, args.boxes, resize=args.resize,
                             on_bad=args.on_bad, limit=args.limit, **sizes)
-    register_all_modules()
     codec = CODECS.build(codec_config(args)).to(args.device)
     folder = prepare_layout_images(job, codec, args.device)
     print(f'{folder.path}: {len(folder.images)} images, {sum(map(len, folder.images.values()))} objects')
