@@ -38,7 +38,7 @@ _CONTENTS = {OPTIMIZER: ('optimizer', 'raw_state_dict', 'accumulated_grads'),
              SCHEDULER: ('param_schedulers', 'message_hub', 'meta')}
 _NEEDED = ('state_dict', 'meta', 'optimizer', 'param_schedulers', 'message_hub')
 _PREFIX = 'backbone.'  # Of all names in a task model; the guide's have none.
-_UNFINISHED, _REPLACED = '.unfinished', '.replaced'
+UNFINISHED, REPLACED = '.unfinished', '.replaced'
 _PACKAGES = ('torch', 'diffusers', 'peft', 'mmengine', 'motionlab')
 
 
@@ -65,7 +65,7 @@ def write_checkpoint_folder(checkpoint: Mapping[str, Any], folder: str | Path) -
                               'best_model.pth and published files hold weights only.')
     plain = to_plain(checkpoint)
     prefix = _PREFIX if all(name.startswith(_PREFIX) for name in plain['state_dict']) else ''
-    unfinished = folder.with_name(folder.name + _UNFINISHED)
+    unfinished = folder.with_name(folder.name + UNFINISHED)
     shutil.rmtree(unfinished, ignore_errors=True)  # Of a write that was interrupted.
     unfinished.mkdir(parents=True)
     try:
@@ -78,7 +78,7 @@ def write_checkpoint_folder(checkpoint: Mapping[str, Any], folder: str | Path) -
         write_atomically(unfinished / CONFIG, lambda file: file.write(config.encode()))
         state = json.dumps(_describe(plain['meta'], prefix, unfinished), indent=2)
         write_atomically(unfinished / STATE, lambda file: file.write(state.encode()))
-        _put_in_place(unfinished, folder)
+        put_in_place(unfinished, folder)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -92,19 +92,9 @@ def check_checkpoint_folder(folder: str | Path) -> dict[str, Any]:
         CheckpointError: names the file and what is wrong with it.
     """
     folder = Path(folder)
-    try:
-        state = json.loads((folder / STATE).read_text(encoding='utf-8'))
-        listed = {name: (state['files'][name]['size'], state['files'][name]['sha256']) for name in _FILES}
-        numbers = [int(state[key]) for key in ('iteration', 'samples_seen')]
-    except FileNotFoundError:
-        raise CheckpointError(f'{folder / STATE}: is missing: no checkpoint, or not a whole one.') from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f'{folder / STATE}: cannot be read: {type(error).__name__}: {error}.') from error
-    if min(numbers) < 0:
-        raise CheckpointError(f'{folder / STATE}: found iteration {numbers[0]}, samples_seen {numbers[1]}, expected '
-                              'numbers of 0 or more.')
-    for name, (size, digest) in listed.items():
-        path = folder / name
+    state = read_state(folder)
+    for name in _FILES:
+        path, (size, digest) = folder / name, (state['files'][name]['size'], state['files'][name]['sha256'])
         if not path.is_file():
             raise CheckpointError(f'{path}: is missing.')
         if path.stat().st_size != size:
@@ -112,6 +102,27 @@ def check_checkpoint_folder(folder: str | Path) -> dict[str, Any]:
                                   'full disk.')
         if _sha256(path) != digest:
             raise CheckpointError(f'{path}: its sha256 is not the one in {STATE}: damaged or changed.')
+    return state
+
+
+def read_state(folder: str | Path) -> dict[str, Any]:
+    """``training_state.json`` of a folder, without a look at the other files.
+
+    Raises:
+        CheckpointError: it is missing, or incomplete.
+    """
+    path = Path(folder) / STATE
+    try:
+        state = json.loads(path.read_text(encoding='utf-8'))
+        numbers = [int(state[key]) for key in ('iteration', 'stage', 'samples_seen')]
+        numbers += [int(state['files'][name]['size']) for name in _FILES]
+        [state['files'][name]['sha256'] for name in _FILES]
+    except FileNotFoundError:
+        raise CheckpointError(f'{path}: is missing: no checkpoint, or not a whole one.') from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f'{path}: cannot be read: {type(error).__name__}: {error}.') from error
+    if min(numbers) < 0:
+        raise CheckpointError(f'{path}: found iteration, stage, samples_seen {numbers[:3]}, expected 0 or more.')
     return state
 
 
@@ -183,8 +194,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _put_in_place(unfinished: Path, folder: Path) -> None:
-    replaced = folder.with_name(folder.name + _REPLACED)
+def put_in_place(unfinished: Path, folder: Path) -> None:
+    """Rename a folder whose files are on disk; one that has its name already goes, after a moment as ``.replaced``."""
+    replaced = folder.with_name(folder.name + REPLACED)
     shutil.rmtree(replaced, ignore_errors=True)
     if folder.exists():
         os.rename(folder, replaced)  # No system call puts one folder in the place of another that has files.

@@ -1,5 +1,6 @@
 """Frozen weights of a large network, shared out between the processes that train something small beside them."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -42,6 +43,8 @@ def shard_frozen(model: nn.Module, names: Sequence[str]) -> None:
     if saved:
         raise ConfigError(f'shard_frozen: {len(saved)} frozen weights of {", ".join(names)} are part of checkpoints '
                           f'({min(saved)}, ...), which would hold shares of them. Name modules that are not saved.')
+    # FLUX splits what its blocks return, and nothing writes into the parts.
+    warnings.filterwarnings('ignore', 'FSDP2-wrapped module .* returned a view tensor', UserWarning)
     for part in parts.values():
         for layer in [*_layers(part), part]:
             fully_shard(layer, mesh=mesh, reshard_after_forward=True, ignored_params=trained)
