@@ -1,8 +1,8 @@
 """FLUX that is told where things are and what they look like."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from motionlab.models.backbones.layout_flux_base import (
 )
 from motionlab.models.backbones.layout_flux_blocks import BlockGuide, LayoutGuide
 from motionlab.models.layers.layout_attention import LayoutAttention
-from motionlab.models.layers.layout_boxes import OVERLAPS, ROUNDINGS, box_tokens
+from motionlab.models.layers.layout_boxes import OVERLAPS, ROUNDINGS, BoxTokens, box_tokens
 from motionlab.models.layers.layout_feedback import FeedbackBridge, feedback, magnitude
 from motionlab.models.layers.layout_modulation import PARAMS, ModulationHead, block_delta
 from motionlab.models.layers.layout_references import (
@@ -113,6 +113,8 @@ class LayoutFlux(nn.Module):
         self.visual_scale = dino_dim ** 0.5 if visual_scale is None else visual_scale
         self.layout_blocks = self._check_blocks(layout_blocks)
         self.flux.requires_grad_(save_base)
+        if lora is not None and lora.get('scope') == 'layout' and 'layout' not in parts:
+            raise ConfigError(f"LayoutFlux: found lora scope='layout' and parts={parts}, expected layout among them.")
         if lora is not None:
             add_lora_adapter(self.flux, **{**lora, 'layout_blocks': self.layout_blocks})
         self.lora_scope = None if lora is None else lora.get('scope', 'always')
@@ -165,20 +167,22 @@ class LayoutFlux(nn.Module):
         if not self.parts:
             raise ConfigError('LayoutFlux: found parts=(), which takes no references.')
         check_references(refs, self.clip_dim, self.dino_dim)
-        mask = refs['ref_mask']
-        boxes = box_tokens(refs['boxes'], refs['depth'], mask, grid, self.overlap, self.box_rounding)
-        chosen = mask.flatten().nonzero()[:, 0]                                            # (M,)
+        boxes = box_tokens(refs['boxes'], refs['depth'], refs['ref_mask'], grid, self.overlap, self.box_rounding)
+        with torch.autocast(refs['boxes'].device.type, enabled=False):  # It is little work, and boxes need the bits.
+            return self._condition(refs, boxes)
 
+    def _condition(self, refs: Mapping[str, Tensor], boxes: BoxTokens) -> LayoutCondition:
         def valid(name: str) -> Tensor:
-            return refs[name].flatten(0, 1).index_select(0, chosen)
+            return refs[name].flatten(0, 1).index_select(0, boxes.chosen)
 
         xyxy, clip = valid('boxes').float(), valid('clip').float()
-        logits = self.alpha_predictor(clip, area_ratio(xyxy), valid('depth')).float()      # (M,)
+        logits = self.alpha_predictor(clip, area_ratio(xyxy), valid('depth'))              # (M,)
         override = None if refs.get('alpha_override') is None else valid('alpha_override')
         alphas = routed_alpha(logits, override)
         visual = blend_visual(alphas, self.clip_proj(clip), valid('dino').float(), self.visual_scale)
         tokens = self.instance_fusion_mlp(spatial_features(xyxy), visual)                  # (M, D)
-        condition = LayoutCondition(mask, tokens, logits, alphas, boxes, self._centre_rope(xyxy, grid))
+        condition = LayoutCondition(refs['ref_mask'], tokens, logits, alphas, boxes,
+                                    self._centre_rope(xyxy, boxes.grid))
         if self.layout_head is not None:
             layout = self.layout_head(tokens)
             own = self.layout_attention.kv
@@ -260,6 +264,8 @@ class LayoutFlux(nn.Module):
         feeds = bridge is not None and modulates and feedback_scale != 0
         layers = head.of_blocks() if modulates and condition.deltas is None else None
         bridges = bridge.projections.unbind() if feeds else None
+        strength = modulation_scale * condition.alphas[:, None]                            # (M, 1)
+        full_precision = partial(torch.autocast, condition.alphas.device.type, enabled=False)
         layout = {}
         if self.layout_attention is not None and layout_scale != 0:
             outs = self.layout_attention.out.weight.unbind(0)
@@ -274,21 +280,22 @@ class LayoutFlux(nn.Module):
             guide = BlockGuide(boxes, condition.rope, **layout.get(number, {}),
                                summarise=feeds and number < self.num_blocks - 1)
             if modulates:
-                if condition.deltas is not None:
-                    delta = condition.deltas[number]
-                else:
-                    delta = block_delta(layers[number], condition.shared if fed is None else condition.shared + fed)
-                self._modulate(guide, modulation_scale * condition.alphas[:, None] * delta)
+                with full_precision():
+                    delta = condition.deltas[number] if layers is None else \
+                        block_delta(layers[number], condition.shared if fed is None else condition.shared + fed)
+                    self._modulate(guide, strength * delta)
             return guide
 
         def feed(number: int, summary: Tensor | None) -> Tensor | None:
             if summary is None:
                 return None
-            return feedback(bridges[number], summary, feedback_scale * bridge.gate(condition.alphas))
+            with full_precision():
+                return feedback(bridges[number], summary, feedback_scale * bridge.gate(condition.alphas))
 
         single = None
         if modulates and condition.single_delta is not None:
-            single = self._shared_out(modulation_scale * condition.alphas[:, None] * condition.single_delta, boxes)
+            with full_precision():
+                single = boxes.share_out(strength * condition.single_delta)
         return LayoutGuide(block, feed, boxes, single)
 
     def _modulate(self, guide: BlockGuide, delta: Tensor) -> None:
@@ -296,17 +303,9 @@ class LayoutFlux(nn.Module):
         head, boxes = self.modulation_head, guide.boxes
         image, *text = delta.chunk(2, dim=1) if head.text else (delta,)
         names = ('offset', 'text_offset') if head.param == 'vector' else ('scalars', 'text_scalars')
-        setattr(guide, names[0], self._shared_out(image, boxes))
+        setattr(guide, names[0], boxes.share_out(image))
         if text:
-            padded = boxes.pad(text[0].float())                                            # (B, n, P)
-            count = torch.bincount(boxes.batch, minlength=len(padded)).clamp(min=1)        # (B,)
-            setattr(guide, names[1], padded.sum(1, keepdim=True) / count[:, None, None])
-
-    @staticmethod
-    def _shared_out(values: Tensor, boxes: Any) -> Tensor:
-        """(M, P) of the references -> (B, U, P) means over the owners in each covering set, float32."""
-        with torch.autocast(values.device.type, enabled=False):
-            return torch.bmm(boxes.set_shares, boxes.pad(values.float()))
+            setattr(guide, names[1], boxes.sample_mean(text[0]))
 
     # ---- weights ------------------------------------------------------------------------------------------------
 

@@ -167,7 +167,7 @@ def _leave_out(net: nn.Module, state: dict[str, Tensor], prefix: str, _metadata:
 def _miss_none(net: nn.Module, incompatible: Any) -> None:
     own = {name for name, _ in net.named_parameters() if is_base(name)}
     missing = incompatible.missing_keys
-    missing[:] = [key for key in missing if not any(key == name or key.endswith(f'.{name}') for name in own)]
+    missing[:] = [key for key in missing if key[key.rfind('flux.'):] not in own]
 
 
 def _read_json(path: Path) -> dict:

@@ -34,7 +34,7 @@ class BlockGuide:
         layout_weight: (M,) how much each reference adds there.
         layout_out: Weight (D, D) of the projection of what it adds.
         own_kv: Which of the two ``layout`` is.
-        adapt_layout: Take LoRA in the layout attention only.
+        adapt_layout: LoRA is off in the block's own attention and acts here.
         offset: (B, U, D) added to the embedding of the time per covering set; None: nothing.
         scalars: (B, U, 6) added to shifts, scales and gates; None: nothing.
         text_offset: (B, 1, D) and
@@ -83,12 +83,10 @@ def modulation_rows(linear: nn.Module, temb: Tensor, offset: Tensor | None, scal
     return list((rows + scalars[..., None].to(rows.dtype)).unbind(2))
 
 
-def add_lora(layer: nn.Module, x: Tensor, y: Tensor, only_there: bool) -> Tensor:
-    """``y = layer(x)`` with the adapter that is off elsewhere, where there is one."""
-    if not only_there or ADAPTER not in getattr(layer, 'lora_A', {}):
-        return y
+def adapter_part(layer: nn.Module, x: Tensor) -> Tensor:
+    """What the trained LoRA adds to ``layer(x)``, by itself, whether or not it is active there."""
     down, up = layer.lora_A[ADAPTER], layer.lora_B[ADAPTER]
-    return y + (up(down(x.to(down.weight.dtype))) * layer.scaling[ADAPTER]).to(y.dtype)
+    return up(down(x.to(down.weight.dtype))) * layer.scaling[ADAPTER]
 
 
 @functools.lru_cache(maxsize=1)
@@ -100,12 +98,13 @@ def layout_flux_class() -> type:
     """
     flux = need_package('diffusers.models.transformers.transformer_flux', 'flux')
 
-    def attend(attn: nn.Module, hidden: Tensor, encoder: Tensor, rope: Rope) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Joint attention -> image (B, T, D), text (B, L, D), and the image's query, key, value (B, T, H, d)."""
+    def attend(attn: nn.Module, hidden: Tensor, encoder: Tensor,
+               rope: Rope) -> tuple[Tensor, Tensor, list[list[Tensor]]]:
+        """Joint attention -> image (B, T, D), text (B, L, D), and the image's query, key, value (B, T, H, d) twice:
+        before norm and rotation, and after."""
         length = encoder.shape[1]
-        parts = flux._get_qkv_projections(attn, hidden, encoder)
         query, key, value, text_query, text_key, text_value = (
-            part.unflatten(-1, (-1, attn.head_dim)) for part in parts)
+            part.unflatten(-1, (-1, attn.head_dim)) for part in flux._get_qkv_projections(attn, hidden, encoder))
         joint = [torch.cat([attn.norm_added_q(text_query), attn.norm_q(query)], dim=1),
                  torch.cat([attn.norm_added_k(text_key), attn.norm_k(key)], dim=1)]
         joint = [flux.apply_rotary_emb(x, rope, sequence_dim=1) for x in joint]
@@ -114,17 +113,18 @@ def layout_flux_class() -> type:
         out = out.flatten(2, 3).to(joint[0].dtype)
         text, image = out.split_with_sizes([length, out.shape[1] - length], dim=1)
         image = attn.to_out[1](attn.to_out[0](image.contiguous()))
-        return image, attn.to_add_out(text.contiguous()), [x[:, length:] for x in joint]
+        return image, attn.to_add_out(text.contiguous()), [[query, key, value], [x[:, length:] for x in joint]]
 
-    def layout_residual(attn: nn.Module, normed: Tensor, image: list[Tensor], rope: Rope, length: int,
+    def layout_residual(attn: nn.Module, normed: Tensor, image: list[list[Tensor]], rope: Rope, length: int,
                         guide: BlockGuide) -> Tensor:
         """What the layout attention adds to the image tokens, (B, T, D)."""
-        query, key, value = image
+        plain, (query, key, value) = image
         if guide.adapt_layout:
-            rope_image = tuple(part[length:] for part in rope)
-            query, key, value = (add_lora(layer, normed, layer(normed), True).unflatten(-1, (-1, attn.head_dim))
-                                 for layer in (attn.to_q, attn.to_k, attn.to_v))
-            query, key = (flux.apply_rotary_emb(norm(x), rope_image, sequence_dim=1)
+            layers = (attn.to_q, attn.to_k, attn.to_v)
+            query, key, value = (x + adapter_part(layer, normed).to(x.dtype).unflatten(-1, (-1, attn.head_dim))
+                                 for layer, x in zip(layers, plain))
+            rope = tuple(part[length:] for part in rope)
+            query, key = (flux.apply_rotary_emb(norm(x), rope, sequence_dim=1)
                           for norm, x in ((attn.norm_q, query), (attn.norm_k, key)))
         if guide.own_kv:
             own_key, own_value = guide.layout.to(value.dtype).chunk(2, dim=-1)
@@ -136,7 +136,7 @@ def layout_flux_class() -> type:
         own_key = apply_rope(norm(own_key.unflatten(-1, (-1, attn.head_dim))), guide.rope)
         own_value = own_value.unflatten(-1, (-1, attn.head_dim))
         mixed = assemble(query, key, value, own_key, own_value, guide.layout_weight, guide.boxes)
-        return F.linear(mixed.to(guide.layout_out.dtype), guide.layout_out)
+        return F.linear(mixed, guide.layout_out.to(mixed.dtype))
 
     class LayoutFluxTransformerBlock(flux.FluxTransformerBlock):
         """A double-stream block whose image tokens may be modulated one by one and attend within boxes."""

@@ -1,6 +1,6 @@
 """Boxes of references -> the image tokens they own, as index lists that all blocks and steps share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,8 @@ from motionlab.utils import ConfigError, DataError
 
 ROUNDINGS = ('floor', 'cover')
 OVERLAPS = ('mean', 'depth')
+NUM_DEPTHS = 3
+BOX_TOLERANCE = 1e-3
 _WORD = 31        # Bits of a covering set that one round of sorting looks at.
 _BUCKET_COST = 1 << 16  # Attention scores that are as cheap as launching one more bucket.
 
@@ -38,6 +40,7 @@ class BoxTokens:
 
     Attributes:
         grid: Rows and columns of the token grid; T of them.
+        chosen: (M,) int64, which of the flattened (B, N) the references are.
         batch: (M,) int64 sample of each reference.
         slots: (M,) int64 place of each reference in a flattened (B, n).
         num_slots: n.
@@ -53,6 +56,7 @@ class BoxTokens:
     """
 
     grid: tuple[int, int]
+    chosen: Tensor
     batch: Tensor
     slots: Tensor
     num_slots: int
@@ -65,11 +69,32 @@ class BoxTokens:
     shares: Tensor
     layers: list[tuple[Tensor, Tensor]]
 
+    def to(self, device: torch.device | str) -> 'BoxTokens':
+        """The same on another device."""
+        def moved(value):
+            if isinstance(value, Tensor):
+                return value.to(device)
+            if isinstance(value, list | tuple):
+                items = [moved(item) for item in value]
+                return Bucket(*items) if isinstance(value, Bucket) else type(value)(items)
+            return value
+
+        return BoxTokens(**{field.name: moved(getattr(self, field.name)) for field in fields(self)})
+
     def pad(self, flat: Tensor) -> Tensor:
         """(M, D) of the references -> (B, n, D), zero where a sample has fewer."""
         batch = len(self.owned)
         padded = flat.new_zeros(batch * self.num_slots, flat.shape[1])
         return padded.index_copy(0, self.slots, flat).view(batch, self.num_slots, -1)
+
+    def share_out(self, flat: Tensor) -> Tensor:
+        """(M, P) of the references -> (B, U, P) means over the owners in each covering set; zero without owners."""
+        return torch.bmm(self.set_shares, self.pad(flat))
+
+    def sample_mean(self, flat: Tensor) -> Tensor:
+        """(M, P) of the references -> (B, 1, P) means over those of a sample; zero where it has none."""
+        counts = torch.bincount(self.batch, minlength=len(self.owned)).clamp(min=1)        # (B,)
+        return self.pad(flat).sum(1, keepdim=True) / counts[:, None, None]
 
     def mean(self, tokens: Tensor) -> Tensor:
         """Mean of image tokens (B, T, D) over each box -> (M, D)."""
@@ -133,16 +158,17 @@ def box_tokens(boxes: Tensor, depth: Tensor, mask: Tensor, grid: tuple[int, int]
 
     Raises:
         ConfigError: unknown overlap or rounding.
-        DataError: see :func:`token_ranges`.
+        DataError: a reference's box is not one, or its depth label unknown; and see :func:`token_ranges`.
     """
     if overlap not in OVERLAPS:
         raise ConfigError(f'overlap: found {overlap!r}, expected one of {OVERLAPS}.')
     device, batch_size, num_tokens = boxes.device, len(boxes), grid[0] * grid[1]
-    mask = mask.cpu()
+    mask, boxes, depth = mask.cpu(), boxes.cpu(), depth.cpu()
+    _check_valid(boxes, depth, mask)
     batch = mask.nonzero()[:, 0]                                                           # (M,)
     num_slots = max(1, int(mask.sum(1).max()))
     slots = batch * num_slots + (mask.cumsum(1) - 1)[mask]                                 # (M,)
-    ranges = token_ranges(boxes.cpu()[mask], grid, rounding)                               # (M, 4)
+    ranges = token_ranges(boxes[mask], grid, rounding)                               # (M, 4)
     flat_owned = owned_tokens(ranges, grid)                                                # (M, T)
     owned = torch.zeros(batch_size * num_slots, num_tokens, dtype=torch.bool)
     owned[slots] = flat_owned
@@ -150,7 +176,7 @@ def box_tokens(boxes: Tensor, depth: Tensor, mask: Tensor, grid: tuple[int, int]
     sharing = owned
     if overlap == 'depth':
         labels = torch.zeros(batch_size * num_slots, dtype=torch.int64)
-        labels[slots] = depth.cpu()[mask]
+        labels[slots] = depth[mask]
         behind = torch.iinfo(torch.int64).max
         nearness = torch.where(owned, labels.view(batch_size, num_slots, 1), behind)       # (B, n, T)
         sharing = owned & (nearness == nearness.amin(1, keepdim=True))
@@ -158,18 +184,25 @@ def box_tokens(boxes: Tensor, depth: Tensor, mask: Tensor, grid: tuple[int, int]
     token_set, set_shares = _covering_sets(owned, shares)
     rows, row_refs, buckets = _buckets(ranges, batch, grid)
     exists = row_refs >= 0
-    row_shares = torch.where(exists, shares.flatten(0, 1)[slots[row_refs.clamp(min=0)] if len(slots) else row_refs,
-                                                          rows % num_tokens], 0) if len(rows) else rows.float()
+    row_shares = shares.flatten(0, 1)[slots[row_refs.clamp(min=0)], rows % num_tokens] * exists  # (R,)
 
-    def move(tensor: Tensor) -> Tensor:
-        return tensor.to(device, non_blocking=True)
+    boxes_on_cpu = BoxTokens(
+        grid=tuple(grid), chosen=mask.flatten().nonzero()[:, 0], batch=batch, slots=slots, num_slots=num_slots,
+        owned=owned, sizes=flat_owned.sum(1).float(), token_set=token_set, set_shares=set_shares, buckets=buckets,
+        rows=rows, shares=row_shares, layers=_layers(rows, exists))
+    return boxes_on_cpu.to(device)
 
-    return BoxTokens(
-        grid=grid, batch=move(batch), slots=move(slots), num_slots=num_slots, owned=move(owned),
-        sizes=move(flat_owned.sum(1).float()), token_set=move(token_set), set_shares=move(set_shares),
-        buckets=[Bucket(move(bucket.refs), bucket.size, move(bucket.attended)) for bucket in buckets],
-        rows=move(rows), shares=move(row_shares),
-        layers=[(move(tokens), move(places)) for tokens, places in _layers(rows, exists)])
+
+def _check_valid(boxes: Tensor, depth: Tensor, mask: Tensor) -> None:
+    inside = (boxes >= -BOX_TOLERANCE) & (boxes <= 1 + BOX_TOLERANCE)                      # False for NaN.
+    fine = inside.all(-1) & (boxes[..., :2] <= boxes[..., 2:]).all(-1)                     # (B, N)
+    for name, values, right, expected in (
+            ('boxes', boxes, fine, 'x1 <= x2 and y1 <= y2 in 0 ... 1, as shares of the image'),
+            ('depth', depth, (depth >= 0) & (depth < NUM_DEPTHS), f'0 to {NUM_DEPTHS - 1}')):
+        wrong = (mask & ~right).nonzero()
+        if len(wrong):
+            sample, place = wrong[0].tolist()
+            raise DataError('refs', f'{name}[{sample}, {place}]', values[sample, place].tolist(), expected)
 
 
 def _covering_sets(owned: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:

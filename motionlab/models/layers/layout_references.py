@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from motionlab.models.layers.layout_boxes import NUM_DEPTHS
 from motionlab.utils import DataError
 
-NUM_DEPTHS = 3
 SPATIAL_DIM = 1024
 _POINTS = 4           # Per side of the box.
 _FREQUENCIES = 16
