@@ -16,9 +16,10 @@ from pathlib import Path
 from mmengine.logging import print_log
 from rich.progress import track
 
+from motionlab.codecs.meta_check import check_expected
 from motionlab.datasets.layout_caption import LayoutImage, parse_caption, read_json
 from motionlab.datasets.layout_files import LayoutPaths, read_embedding, read_latents, read_text, write_json
-from motionlab.datasets.layout_meta import META, check_expected, read_layout_meta
+from motionlab.datasets.layout_meta import META, read_layout_meta
 from motionlab.utils import ConfigError, DataError
 
 _RECORD = '.checked.json'
@@ -64,7 +65,7 @@ def open_layout_folder(path: str | Path, on_bad: str = 'error', expect: Mapping 
     Args:
         path: The folder.
         on_bad: ``error`` stops at bad images; ``skip`` leaves them out, says how many, and names the first ten.
-        expect: What its ``meta.json`` must say; see :func:`~motionlab.datasets.layout_meta.check_expected`.
+        expect: What its ``meta.json`` must say; see :func:`~motionlab.codecs.meta_check.check_expected`.
 
     Raises:
         ConfigError: ``on_bad`` is something else.

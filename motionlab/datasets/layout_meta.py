@@ -11,7 +11,7 @@ from pathlib import Path
 
 from motionlab.codecs.layout_batch import LATENT_CHANNELS
 from motionlab.datasets.layout_caption import read_json
-from motionlab.utils import ConfigError, DataError
+from motionlab.utils import DataError
 
 META = 'meta.json'
 VERSION = 1
@@ -51,29 +51,6 @@ def read_layout_meta(folder: Path) -> dict:
     """
     path = Path(folder) / META
     return _checked(read_json(path), path) if path.exists() else UPSTREAM_META
-
-
-def check_expected(meta: Mapping, expect: Mapping, source: object, prefix: str = '') -> None:
-    """Refuse a folder that was made otherwise than a config says.
-
-    Args:
-        meta: Of the folder.
-        expect: Any part of it, e.g. ``dict(vae=dict(shift=0.1159), dims=dict(clip=512))``.
-        source: The folder, for errors.
-        prefix: Of the keys, for errors.
-
-    Raises:
-        ConfigError: ``expect`` asks for a key that ``meta.json`` does not have.
-        DataError: a value differs.
-    """
-    for key, value in expect.items():
-        if key not in meta:
-            raise ConfigError(f'expect: {prefix}{key} is none of the keys of {META}: {", ".join(meta)}.')
-        if isinstance(value, Mapping) and isinstance(meta[key], Mapping):
-            check_expected(meta[key], value, source, f'{prefix}{key}.')
-        elif (list(value) if isinstance(value, tuple) else value) != meta[key]:
-            raise DataError(source, f'{META} {prefix}{key}', meta[key], f'{value}, as the config says',
-                            f'A folder without {META} is taken for one of the original preparation. {_PREPARE}')
 
 
 def _checked(meta: object, source: object) -> dict:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from motionlab.codecs import layout_batch as keys
+from motionlab.codecs.meta_check import check_expected
 from motionlab.models.base_task_model import BaseTaskModel
 from motionlab.models.layout_stages import BASE, check_stage, set_trainable
 from motionlab.models.losses.identity_loss import (
@@ -119,6 +120,15 @@ class LayoutDiffuser(BaseTaskModel):
             predicted = self.codec.unpack(self.head.remove_noise(x_t, velocity, sigma), *latents.shape[-2:])
             terms |= self._identity_terms(predicted, sigma, references, condition)
         return terms
+
+    def check_data(self, metainfo: Mapping[str, Any]) -> None:
+        """Refuse data whose latents and embeddings were made by others than the codec's encoders.
+
+        Raises:
+            DataError: ``meta`` of the dataset says otherwise than the codec.
+        """
+        if 'meta' in metainfo:
+            check_expected(metainfo['meta'], self.codec.describe(), metainfo.get('dataset_name', 'dataset'))
 
     @torch.no_grad()
     def predict(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,8 +11,8 @@ Exit codes: 0 all good, 1 bad images, 2 an error.
 import argparse
 from pathlib import Path
 
+from motionlab.codecs.meta_check import check_expected
 from motionlab.datasets.layout_folder import check_layout_folder
-from motionlab.datasets.layout_meta import check_expected
 from motionlab.datasets.layout_summary import print_layout_folder
 from motionlab.engine.cli import add_cfg_options, run_tool
 from motionlab.engine.config import load_config
