@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from motionlab.datasets.layout_scenes.scene import SceneObject, SceneSpec
-from motionlab.utils import ConfigError
+from motionlab.datasets.layout_scenes.scene import COLOURS, SHAPES, TEXTURES, SceneObject, SceneSpec
+from motionlab.utils import ConfigError, DataError
 
 BASE, SHAPES_ONLY = 'base', 'shapes'
 STYLES = (BASE, SHAPES_ONLY)
@@ -13,6 +13,19 @@ _DROPPED = 0.25
 def phrase(thing: SceneObject, shape_only: bool = False) -> str:
     """``'red checker circle'``, or ``'circle'``."""
     return thing.shape if shape_only else f'{thing.colour} {thing.texture} {thing.shape}'
+
+
+def parse_phrase(text: str) -> tuple[str, str, str]:
+    """Colour, texture and shape of a phrase.
+
+    Raises:
+        DataError: it is none of :func:`phrase`'s with all three.
+    """
+    words = text.split()
+    if len(words) != 3 or any(word not in known for word, known in zip(words, (COLOURS, TEXTURES, SHAPES))):
+        raise DataError('caption of an object', 'words', repr(text), "a colour, a texture and a shape, as in 'red "
+                        "checker circle'", 'Only scenes of make_layout_scenes.py can be judged this way.')
+    return words[0], words[1], words[2]
 
 
 def caption(scene: SceneSpec, shape_only: bool = False) -> list[str]:

@@ -1,6 +1,7 @@
 """Scenes as batches, without a folder: drawn when they are first asked for, and kept."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,12 +11,21 @@ from torch.utils.data import Dataset
 from motionlab.codecs import layout_batch as keys
 from motionlab.codecs.layout_batch import DEPTH_LABELS, pad_references
 from motionlab.codecs.layout_codec import LayoutCodec
+from motionlab.datasets.layout_caption import LayoutImage
 from motionlab.datasets.layout_meta import make_layout_meta
-from motionlab.datasets.layout_scenes.captions import STYLES
-from motionlab.datasets.layout_scenes.folder import draw_numbered_scene, encode_scenes, scene_name
+from motionlab.datasets.layout_scenes.captions import STYLES, styled_caption
+from motionlab.datasets.layout_scenes.drawing import draw_scene
+from motionlab.datasets.layout_scenes.folder import (
+    draw_numbered_scene,
+    encode_scenes,
+    layout_of,
+    numbered_scene,
+    scene_name,
+)
 from motionlab.datasets.layout_scenes.scene import MAX_OBJECTS, SIZE, SceneSpec
 from motionlab.registry import DATASETS
 from motionlab.utils import ConfigError
+from motionlab.utils.random import derive_seed
 
 _BLOCK = 64  # Scenes that are drawn together.
 
@@ -36,6 +46,8 @@ class LayoutSceneDataset(Dataset):
         dataset_name: Name in results.
 
     Attributes:
+        layouts: The :class:`LayoutImage` of every sample.
+        latent_sizes: (len, 2) int64 height and width of the latents of every sample.
         metainfo: ``dataset_name``, ``meta`` (see ``layout_meta``), ``dims``, ``factor`` (pixels of a latent).
 
     Raises:
@@ -76,17 +88,25 @@ class LayoutSceneDataset(Dataset):
         batch[keys.SAMPLE_INDEX] = torch.from_numpy(samples)
         return batch | pad_references(references, self.metainfo['dataset_name'])
 
-    def scene(self, index: int) -> SceneSpec:
-        """What a sample shows."""
-        return draw_numbered_scene(self.seed, index, self.captions, self.max_objects).spec
+    @cached_property
+    def layouts(self) -> list[LayoutImage]:
+        """What is known about every sample, as its caption file would say."""
+        specs = [numbered_scene(self.seed, number, self.max_objects) for number in range(len(self))]
+        return [layout_of(spec, name, styled_caption(spec, self.captions, derive_seed(6, self.seed, number)))
+                for number, (spec, name) in enumerate(zip(specs, map(scene_name, range(len(self)))))]
 
-    def caption(self, index: int) -> str:
-        """What is said of a sample."""
-        return draw_numbered_scene(self.seed, index, self.captions, self.max_objects).caption
+    @property
+    def latent_sizes(self) -> np.ndarray:
+        """(len, 2) int64 height and width of the latents of every sample."""
+        return np.full((len(self), 2), SIZE // self.codec.factor, np.int64)
 
-    def name(self, index: int) -> str:
-        """The id that a sample would have in a folder."""
-        return scene_name(index)
+    def picture(self, index: int) -> np.ndarray:
+        """(64, 64, 3) uint8"""
+        return draw_scene(numbered_scene(self.seed, index, self.max_objects))
+
+    def references(self, index: int) -> list[np.ndarray]:
+        """Pictures of the references, (32, 32, 3) uint8."""
+        return draw_numbered_scene(self.seed, index, self.captions, self.max_objects).references
 
     @torch.no_grad()
     def _block(self, block: int) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:

@@ -44,12 +44,24 @@ class DrawnScene:
     caption: str
 
 
+def numbered_scene(seed: int, number: int, max_objects: int = MAX_OBJECTS) -> SceneSpec:
+    """Scene ``number`` of the endless series that belongs to ``seed``."""
+    return random_scene(derive_seed(6, seed, number), max_objects)
+
+
 def draw_numbered_scene(seed: int, number: int, style: str, max_objects: int = MAX_OBJECTS) -> DrawnScene:
-    """Scene ``number`` of the endless series that belongs to ``seed``; only its caption depends on ``style``."""
-    own = derive_seed(6, seed, number)
-    spec = random_scene(own, max_objects)
+    """As :func:`numbered_scene`, with pictures; only the caption depends on ``style``."""
+    own, spec = derive_seed(6, seed, number), numbered_scene(seed, number, max_objects)
     references = [draw_reference(each, derive_seed(7, own, place)) for place, each in enumerate(spec.objects)]
     return DrawnScene(spec, draw_scene(spec), references, styled_caption(spec, style, own))
+
+
+def layout_of(spec: SceneSpec, name: str, caption: str) -> LayoutImage:
+    """What a caption file says of a scene: an object's category is its shape, its caption its whole phrase."""
+    return LayoutImage(
+        name, f'images/{name}.png', caption, spec.size, spec.size, spec.boxes.astype(np.float64),
+        np.array([DEPTH_LABELS.index(label) for label in spec.depth_labels], np.int64), np.arange(len(spec.objects)),
+        tuple(each.shape for each in spec.objects), tuple(map(phrase, spec.objects)))
 
 
 def encode_scenes(scenes: Sequence[DrawnScene], codec: LayoutCodec) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -94,7 +106,8 @@ def make_layout_scenes(folder: str | Path, num_scenes: int, seed: int = 0, capti
             scenes = [draw_numbered_scene(seed, number, captions, max_objects) for number in numbers]
             texts = codec.caption_contents([each.caption for each in scenes])
             for number, scene, latents, clip, dino, text in zip(numbers, scenes, *encode_scenes(scenes, codec), texts):
-                write_layout_image(folder, _layout(number, scene), latents=latents, clip=clip.numpy(),
+                write_layout_image(folder, layout_of(scene.spec, scene_name(number), scene.caption),
+                                   latents=latents, clip=clip.numpy(),
                                    dino=dino.numpy(), text=text, picture=scene.picture,
                                    references=dict(enumerate(scene.references)))
             progress.advance(task, len(numbers))
@@ -104,14 +117,6 @@ def make_layout_scenes(folder: str | Path, num_scenes: int, seed: int = 0, capti
 def scene_name(number: int) -> str:
     """The id of a scene in a folder."""
     return f'scene_{number:06d}'
-
-
-def _layout(number: int, scene: DrawnScene) -> LayoutImage:
-    spec, name = scene.spec, scene_name(number)
-    return LayoutImage(
-        name, f'images/{name}.png', scene.caption, spec.size, spec.size, spec.boxes.astype(np.float64),
-        np.array([DEPTH_LABELS.index(label) for label in spec.depth_labels], np.int64),
-        np.arange(len(spec.objects)), tuple(each.shape for each in spec.objects), tuple(map(phrase, spec.objects)))
 
 
 def _begin(folder: Path, record: dict, meta: dict) -> None:
