@@ -213,9 +213,8 @@ def generate_images(model: LayoutDiffuser, references: Mapping[str, Tensor] | No
 
 def model_shift(model: LayoutDiffuser) -> SamplingShift:
     """What the scheduler beside the model's FLUX weights says; FLUX.1-dev's where there is none."""
-    path = getattr(model.backbone, 'flux_path', None)
-    if path is not None:
-        folder = Path(path)
+    if model.backbone.flux_path is not None:
+        folder = Path(model.backbone.flux_path)
         for place in (folder / 'scheduler', folder.parent / 'scheduler'):
             if (place / SCHEDULER_FILE).is_file():
                 return read_sampling_shift(place)
@@ -257,7 +256,7 @@ def _velocity(model: LayoutDiffuser, condition: object, text: Tensor, pooled: Te
 
 def _guidance(model: LayoutDiffuser, options: LayoutOptions) -> float | None:
     """What the network is told; None for a network that takes none."""
-    if model.backbone.flux.config.guidance_embeds:
+    if model.backbone.guidance_embeds:
         return model.guidance if options.guidance is None else options.guidance
     if options.guidance is not None:
         raise ConfigError(f'LayoutOptions: found guidance={options.guidance}, but this FLUX has no guidance embedding: '

@@ -140,7 +140,7 @@ def test_scheduler_of_a_checkpoint(model, tmp_path, monkeypatch):
     assert model_shift(model) == SamplingShift()
     for place in (tmp_path, tmp_path / 'transformer'):
         path.write_text(json.dumps(config))
-        monkeypatch.setattr(model.backbone, 'flux_path', str(place), raising=False)
+        monkeypatch.setattr(model.backbone, 'flux_path', str(place))
         assert model_shift(model).sigmas(4, 4096) == (1, 0.75, 0.5, 0.25, 0)
         path.write_text(json.dumps(config | dict(use_dynamic_shifting=True, max_shift=1.3, base_image_seq_len=64)))
         assert model_shift(model) == SamplingShift(base_tokens=64, max_mu=1.3)

@@ -76,6 +76,7 @@ class LayoutFlux(nn.Module):
     Attributes:
         out_channels: Channels of a packed velocity.
         guidance_embeds: Whether the base takes a guidance scale.
+        flux_path: Folder of the base's weights; None for random ones.
 
     Raises:
         ConfigError: arguments contradict each other, or an optional package is missing.
@@ -101,7 +102,7 @@ class LayoutFlux(nn.Module):
         if save_base and (parts or lora):
             raise ConfigError('LayoutFlux: found save_base with heads or LoRA, expected parts=() and lora=None: a base '
                               'is trained by itself.')
-        self.flux = build_base(flux, base_dtype)
+        self.flux, self.flux_path = build_base(flux, base_dtype), flux.get('path')
         config = self.flux.config
         self.num_blocks, dim = config.num_layers, self.flux.inner_dim
         self.in_channels, self.out_channels = config.in_channels, self.flux.out_channels
