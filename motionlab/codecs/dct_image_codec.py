@@ -29,12 +29,13 @@ class DctImageCodec(nn.Module):
         id: Names what decides about latents.
         latent_channels: 16.
         factor: Pixels per latent position, 4.
+        dtype: In which it computes.
         scale: (16, 1, 1) what latents are multiplied by, after
         shift: (16, 1, 1) is subtracted.
     """
 
     latent_channels, factor = 16, _BLOCK
-    id = 'motionlab/dct-4x4-v1'
+    id, dtype = 'motionlab/dct-4x4-v1', torch.float32
 
     def __init__(self):
         super().__init__()
@@ -44,11 +45,11 @@ class DctImageCodec(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] -> (B, 16, H/4, W/4), not scaled."""
-        return nn.functional.conv2d(images, self.kernels.to(images.dtype), stride=_BLOCK)
+        return nn.functional.conv2d(images, self.kernels, stride=_BLOCK)
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, 16, h, w), not scaled -> (B, 3, 4h, 4w), about [-1, 1]."""
-        return nn.functional.conv_transpose2d(latents, self.kernels.to(latents.dtype), stride=_BLOCK)
+        return nn.functional.conv_transpose2d(latents, self.kernels, stride=_BLOCK)
 
 
 def _kernels() -> Tensor:

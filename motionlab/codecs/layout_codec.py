@@ -28,6 +28,9 @@ class LayoutCodec(Codec):
 
     Latents are ``(z - shift) * scale`` of what the autoencoder gives for images in [-1, 1].
 
+    Weights of large parts are read from disk when they are first needed: training on prepared latents and embeddings
+    loads no text encoder, and without the identity loss no other either.
+
     Args:
         image: Config: ``DctImageCodec`` (default) or ``FluxAutoencoder``.
         references: Config: ``TinyReferenceEncoders`` (default) or ``ClipDinoReferences``.
@@ -51,6 +54,7 @@ class LayoutCodec(Codec):
                    'references': references or {'type': 'TinyReferenceEncoders'},
                    'text': text or {'type': 'WordEmbeddings'}}
         # In a dict, torch does not see submodules.
+        self._place = torch.zeros(0)  # Tells the device; a buffer would be broadcast between processes.
         self._parts = {name: CODECS.build(config).eval().requires_grad_(False) for name, config in configs.items()}
         self.latent_channels, self.factor = self.image.latent_channels, self.image.factor
         if self.latent_channels != keys.LATENT_CHANNELS:
@@ -82,7 +86,13 @@ class LayoutCodec(Codec):
         if recurse:
             for part in self._parts.values():
                 part._apply(fn)
+            self._place = fn(self._place)
         return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts are."""
+        return self._place.device
 
     def describe(self) -> dict:
         """What decides about latents and embeddings, as plain data: arguments of
@@ -195,9 +205,8 @@ class LayoutCodec(Codec):
         Raises:
             DataError: not uint8 RGB, or empty.
         """
-        device = self.image.shift.device
-        return (self.encode_clip(fit_and_cut(pictures, self.size).to(device)),
-                self.encode_dino(squash(pictures, self.size).to(device)))
+        return (self.encode_clip(fit_and_cut(pictures, self.size).to(self.device)),
+                self.encode_dino(squash(pictures, self.size).to(self.device)))
 
     @torch.no_grad()
     def encode_text(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -236,10 +245,8 @@ class LayoutCodec(Codec):
 
     def _run(self, step: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
         """Run ``step`` of a part in its own precision; float32."""
-        part = step.__self__
-        dtype = next((weight.dtype for weight in part.parameters()), torch.float32)
         with torch.autocast(values.device.type, enabled=False):
-            return step(values.to(dtype)).float()
+            return step(values.to(step.__self__.dtype)).float()
 
 
 def _checked(captions: Sequence[str]) -> list[str]:

@@ -30,10 +30,11 @@ class TinyReferenceEncoders(nn.Module):
         size: Side in px of the pictures it takes.
         clip_dim: 64.
         dino_dim: 128.
+        dtype: In which it computes.
         clip_id, dino_id: Name what decides about embeddings.
     """
 
-    size, clip_dim, dino_dim = 32, 64, 128
+    size, clip_dim, dino_dim, dtype = 32, 64, 128, torch.float32
     clip_id, dino_id = 'motionlab/tiny-clip-v1', 'motionlab/tiny-dino-v1'
 
     def __init__(self):

@@ -57,7 +57,10 @@ def hues_of(picture: np.ndarray) -> np.ndarray:
 
 
 def find_colour(picture: np.ndarray, colour: str) -> np.ndarray:
-    """The box of the largest patch of a colour: (1, 4) xyxy as shares of the picture, or (0, 4)."""
+    """The box of the largest patch of a colour: (1, 4) xyxy as shares of the picture, or (0, 4).
+
+    A :data:`motionlab.evaluation.functional.layout.Detector`.
+    """
     from scipy import ndimage
     mask = hues_of(picture) == COLOURS.index(colour)                                       # (H, W)
     grown = ndimage.binary_dilation(mask, np.ones((3, 3), bool))
@@ -74,7 +77,7 @@ def find_colour(picture: np.ndarray, colour: str) -> np.ndarray:
 
 
 def detect_object(picture: np.ndarray, phrase: str) -> np.ndarray:
-    """A :data:`motionlab.evaluation.functional.layout.Detector`: finds ``'red checker circle'`` by its colour."""
+    """As :func:`find_colour`, for what a caption calls an object: ``'red checker circle'``."""
     return find_colour(picture, parse_phrase(phrase)[0])
 
 
