@@ -10,6 +10,7 @@ import numpy as np
 
 from motionlab.codecs.frame_batch import ACTION_NAMES, NO_ACTION
 from motionlab.datasets.maze_game.maze import OPPOSITE, STEPS, TILES, maze_of
+from motionlab.datasets.maze_game.rules import next_state
 from motionlab.datasets.maze_game.state import TICKS, MazeState
 from motionlab.utils import ConfigError
 
@@ -53,11 +54,11 @@ def greedy_pellets(state: MazeState) -> int:
     return _flee(state) if way is None else way
 
 
-class Mixture:
-    """Spells of 8 to 64 steps by a careful player, one at random, a restless or an idle one; now and then any action.
+class Restless:
+    """Turn back in three steps of ten, take another way at seven crossings of ten; else press what changes nothing.
 
-    The careful ones get about. What the newest action does is learnt from the restless ones: players who mean to get
-    somewhere leave their way in 9 % of their steps, and mostly where the past tells it.
+    A third of its actions lead elsewhere than no action, and the past does not tell which: what keys do is learnt from
+    it.
 
     Args:
         seed: Of the draws.
@@ -65,21 +66,45 @@ class Mixture:
 
     def __init__(self, seed: int):
         self._rng = _generator(seed)
-        self._random = RandomHold(int(self._rng.integers(2**32)))
-        restless = RandomHold(int(self._rng.integers(2**32)), 2)
-        self._players: tuple[Policy, ...] = (greedy_pellets, greedy_pellets, self._random, restless, restless, _idle)
-        self._player, self._left = greedy_pellets, 0
+
+    def __call__(self, state: MazeState) -> int:
+        ahead = next_state(state, NO_ACTION).player
+        back = OPPOSITE[state.player.facing]
+        turns = [key for key in range(len(STEPS)) if next_state(state, key).player != ahead]
+        aside = [key for key in turns if key != back]
+        if aside and self._rng.integers(10) < 7:
+            return aside[self._rng.integers(len(aside))]
+        if back in turns and self._rng.integers(10) < 3:
+            return back
+        idle = [key for key in range(len(ACTION_NAMES)) if key not in turns]
+        return idle[self._rng.integers(len(idle))]
+
+
+class Mixture:
+    """Spells of 8 to 64 steps, one of three by a careful player, the others, and one step in five, by a restless one.
+
+    The careful one gets about. Its own turns, 9 % of its steps, teach little of what keys do: the past mostly tells
+    them.
+
+    Args:
+        seed: Of the draws.
+    """
+
+    def __init__(self, seed: int):
+        self._rng = _generator(seed)
+        self._restless = Restless(int(self._rng.integers(2**32)))
+        self._careful, self._left = True, 0
 
     def __call__(self, state: MazeState) -> int:
         if not self._left:
-            self._player = self._players[self._rng.integers(len(self._players))]
-            self._left = int(self._rng.integers(8, 65)) // (4 if self._player is _idle else 1)
+            self._careful = not self._rng.integers(3)
+            self._left = int(self._rng.integers(8, 65))
         self._left -= 1
-        action = self._player(state)
-        return action if self._rng.integers(20) else int(self._rng.integers(len(ACTION_NAMES)))
+        return greedy_pellets(state) if self._careful and self._rng.integers(5) else self._restless(state)
 
 
-POLICIES = {'random_hold': RandomHold, 'greedy_pellets': lambda seed: greedy_pellets, 'mixture': Mixture}
+POLICIES = {'random_hold': RandomHold, 'restless': Restless, 'greedy_pellets': lambda seed: greedy_pellets,
+            'mixture': Mixture}
 
 
 def make_policy(name: str, seed: int) -> Policy:
@@ -91,10 +116,6 @@ def make_policy(name: str, seed: int) -> Policy:
     if name not in POLICIES:
         raise ConfigError(f'policy: found {name!r}, expected one of {sorted(POLICIES)}.')
     return POLICIES[name](seed)
-
-
-def _idle(state: MazeState) -> int:
-    return NO_ACTION
 
 
 def _generator(seed: int) -> np.random.Generator:

@@ -45,6 +45,8 @@ class FrameDiT(ActionConditioned):
         qk_norm: RMS norm of queries and keys of the linear attentions.
         cross_norm: Likewise of the cross attentions; None: as ``qk_norm``.
         y_norm: RMS norm of the embedded tokens.
+        y_norm_scale: What its weight begins with. At 0.01 as published, thousands of iterations go by before a small
+            network attends to actions.
         norm_eps: Of these norms.
         action_embed: ``'slots'``, or ``'onehot'`` as published: see :class:`ActionTokens`.
         num_actions: Actions there are.
@@ -67,7 +69,7 @@ class FrameDiT(ActionConditioned):
                  mlp_ratio: float = 2.5, patch_size: int = 1, sample_size: int | None = None, use_pe: bool = False,
                  pe_interpolation: float = 1.0, qk_norm: bool = False, cross_norm: bool | None = None,
                  y_norm: bool = True, norm_eps: float = 1e-5, action_embed: str = 'slots', num_actions: int = 5,
-                 token_dim: int = 32, num_context_levels: int = 0):
+                 token_dim: int = 32, num_context_levels: int = 0, y_norm_scale: float = 0.01):
         if history not in HISTORIES:
             raise ConfigError(f'FrameDiT: found history={history!r}, expected one of {HISTORIES}.')
         if obs_residual and history == 'concat':
@@ -80,7 +82,8 @@ class FrameDiT(ActionConditioned):
         tokens = ActionTokens(num_history, num_actions, token_dim, action_embed, num_context_levels)
         super().__init__(tokens, SanaDiT(
             in_channels + merged, in_channels, embed_dim, depth, num_cross_heads, linear_head_dim, patch_size,
-            mlp_ratio, tokens.dim, sample_size or 32, use_pe, pe_interpolation, qk_norm, cross_norm, y_norm, norm_eps))
+            mlp_ratio, tokens.dim, sample_size or 32, use_pe, pe_interpolation, qk_norm, cross_norm, y_norm, norm_eps,
+            y_norm_scale=y_norm_scale))
         self.in_channels = self.out_channels = in_channels
         self.history_encoder = None if history == 'concat' else build_history_encoder(
             history, in_channels * num_history, num_history, in_channels, history_channels, norm)

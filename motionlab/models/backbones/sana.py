@@ -36,6 +36,7 @@ class SanaDiT(nn.Module):
         qk_norm: RMS norm of queries and keys of the linear attentions.
         cross_norm: Likewise of the cross attentions; None: as ``qk_norm``.
         y_norm: RMS norm of the embedded tokens.
+        y_norm_scale: What its weight begins with.
         norm_eps: Of these norms.
         pred_sigma: Predict variances too, as further channels.
 
@@ -50,7 +51,7 @@ class SanaDiT(nn.Module):
                  num_heads: int = 16, linear_head_dim: int = 32, patch_size: int = 1, mlp_ratio: float = 2.5,
                  caption_channels: int = 5, input_size: int = 32, use_pe: bool = False, pe_interpolation: float = 1.0,
                  qk_norm: bool = False, cross_norm: bool | None = None, y_norm: bool = True, norm_eps: float = 1e-5,
-                 pred_sigma: bool = False):
+                 pred_sigma: bool = False, y_norm_scale: float = 0.01):
         super().__init__()
         cross_norm = qk_norm if cross_norm is None else cross_norm
         sizes = dict(in_channels=in_channels, hidden_size=hidden_size, depth=depth, num_heads=num_heads,
@@ -83,7 +84,7 @@ class SanaDiT(nn.Module):
             self.net.caption_norm.eps = norm_eps
         else:
             self.net.caption_norm = nn.Identity()
-        initialise(self.net)
+        initialise(self.net, y_norm_scale)
         self.net.transformer_blocks.to(memory_format=torch.channels_last)  # Tokens come with channels last.
 
     def forward(self, x: Tensor, timestep: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -165,7 +166,7 @@ class SanaDiT(nn.Module):
                             f'of the patch size {self.patch_size}')
 
 
-def initialise(net: nn.Module) -> None:
+def initialise(net: nn.Module, y_norm_scale: float = 0.01) -> None:
     """Start as the original does: Xavier-uniform linear layers, zero biases, narrow embeddings; the output is not zero.
 
     Tables of modulations start as normal numbers over the root of h, which diffusers does.
@@ -181,4 +182,4 @@ def initialise(net: nn.Module) -> None:
                   net.caption_projection.linear_2):
         nn.init.normal_(layer.weight, std=0.02)
     if not isinstance(net.caption_norm, nn.Identity):
-        nn.init.constant_(net.caption_norm.weight, 0.01)
+        nn.init.constant_(net.caption_norm.weight, y_norm_scale)
