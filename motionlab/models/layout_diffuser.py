@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from motionlab.codecs import layout_batch as keys
@@ -23,7 +24,9 @@ from motionlab.utils import ConfigError, DataError
 from motionlab.utils.random import batch_rand, batch_randn, derive_seed, seeded_randn
 
 LOSS = 'loss'             # (B,) of the velocity, in predictions.
-ALPHA = 'alpha'           # (B, N) in predictions.
+ALPHA = 'alpha'           # (B, N) in predictions, 0 where no reference is.
+ALPHA_SUM = 'alpha_sum'   # (B, 3) in predictions: sums over the references of each depth label,
+ALPHA_COUNT = 'alpha_count'  # (B, 3), and how many these are.
 GENERATED = 'generated'   # (B, H, W, 3) uint8 in predictions.
 _TINIEST = 1e-6           # Of a probability in a logarithm.
 
@@ -132,9 +135,12 @@ class LayoutDiffuser(BaseTaskModel):
 
     @torch.no_grad()
     def predict(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Raw batch with ``sample_index`` -> ``loss`` (B,) of the velocity at a noise level and noise of the sample's
-        own, ``alpha`` (B, N), and ``generated`` images (B, H, W, 3) uint8 where ``eval_num_steps`` asks for them; with
-        them the references' keys, ``images`` and ``sample_index``.
+        """Raw batch with ``sample_index`` -> how well noise is taken off, and images.
+
+        Returns:
+            ``loss`` (B,) of the velocity at a noise level and noise of the sample's own; ``alpha`` (B, N),
+            ``alpha_sum`` and ``alpha_count`` (B, 3) of each depth label; ``generated`` images (B, H, W, 3) uint8 where
+            ``eval_num_steps`` asks for them; of the batch the references' keys, ``images`` and ``sample_index``.
 
         Raises:
             DataError: the batch is malformed, or does not say which samples it holds.
@@ -155,6 +161,8 @@ class LayoutDiffuser(BaseTaskModel):
         shown = (keys.SAMPLE_INDEX, *keys.REFERENCE_KEYS, keys.IMAGES)
         found = {key: batch[key] for key in shown if key in batch} | {LOSS: self.head.loss(velocity, x0, noise)}
         found[ALPHA] = condition.alpha.float() if condition is not None else torch.zeros_like(found[keys.BOXES][..., 0])
+        label = F.one_hot(found[keys.DEPTH], len(keys.DEPTH_LABELS)) * found[keys.REF_MASK][..., None]  # (B, N, 3)
+        found |= {ALPHA_SUM: (label * found[ALPHA][..., None]).sum(1), ALPHA_COUNT: label.sum(1)}
         if self.eval_num_steps:
             from motionlab.models.layout_sampling import LayoutOptions, generate_images
             height, width = (side * self.codec.factor for side in latents.shape[-2:])

@@ -17,9 +17,9 @@ _GAP_PX, _LINE_PX = 4, 18
 _PAPER, _INK = (245, 245, 245), (60, 60, 60)
 
 
-def enlarge(frames: np.ndarray) -> np.ndarray:
-    """(..., H, W, 3) -> (..., k H, k W, 3) with the least k at which the larger side has 128 pixels."""
-    factor = -(-_SMALLEST_PX // max(frames.shape[-3:-1]))
+def enlarge(frames: np.ndarray, smallest_px: int = _SMALLEST_PX) -> np.ndarray:
+    """(..., H, W, 3) -> (..., k H, k W, 3) with the least k at which the larger side has so many pixels."""
+    factor = -(-smallest_px // max(frames.shape[-3:-1]))
     return frames.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
 
@@ -44,7 +44,7 @@ def draw_windows(history: np.ndarray, frames: np.ndarray, target: np.ndarray, ca
     columns = [*history.swapaxes(0, 1), frames, target, difference(frames, target)]        # (S + 3) of (n, H, W, 3)
     steps = history.shape[1]
     header = [*(f'frame {number - steps}' for number in range(steps)), 'prediction', 'target', 'difference']
-    return _grid([list(row) for row in zip(*columns)], captions, header)
+    return draw_grid([list(row) for row in zip(*columns)], captions, header)
 
 
 def draw_rollouts(frames: np.ndarray, targets: np.ndarray | None, shown: Sequence[int],
@@ -66,7 +66,7 @@ def draw_rollouts(frames: np.ndarray, targets: np.ndarray | None, shown: Sequenc
             if each is not None:
                 rows.append([each[number, frame - 1] for frame in shown])
                 lines.append(f'{caption}: {who}' if targets is not None else caption)
-    return _grid(rows, lines, [f'+{frame}' for frame in shown])
+    return draw_grid(rows, lines, [f'+{frame}' for frame in shown])
 
 
 def rollout_pictures(frames: np.ndarray, targets: np.ndarray | None, actions: np.ndarray,
@@ -85,7 +85,7 @@ def rollout_pictures(frames: np.ndarray, targets: np.ndarray | None, actions: np
     for step in range(frames.shape[1]):
         rows = [[each[number, step] for each in (frames, targets) if each is not None] for number in range(len(frames))]
         lines = [f'{caption} +{step + 1} {_action(actions[number, step])}' for number, caption in enumerate(captions)]
-        picture = _grid(rows, lines, ['model', 'game'][:len(rows[0])])
+        picture = draw_grid(rows, lines, ['model', 'game'][:len(rows[0])])
         yield np.pad(picture, [(0, side % 2) for side in picture.shape[:2]] + [(0, 0)], mode='edge')
 
 
@@ -104,7 +104,7 @@ def _action(number: int) -> str:
     return ACTION_NAMES[number] if 0 <= number < len(ACTION_NAMES) else str(number)
 
 
-def _grid(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], header: Sequence[str]) -> np.ndarray:
+def draw_grid(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], header: Sequence[str]) -> np.ndarray:
     """Frames of one size in rows, a line of text above each row and above every column."""
     large = [[enlarge(frame) for frame in row] for row in rows]
     height, width = large[0][0].shape[:2]

@@ -9,6 +9,7 @@ from motionlab.engine.hooks.early_stopping_hook import EarlyStoppingHook
 from motionlab.engine.hooks.ema_hook import EMAHook
 from motionlab.engine.hooks.finite_loss_hook import FiniteLossHook, NonFiniteError
 from motionlab.engine.hooks.frozen_base_hook import FrozenBaseHook
+from motionlab.engine.hooks.layout_scalars_hook import LayoutScalarsHook
 from motionlab.engine.hooks.layout_stage_hook import LayoutStageHook
 from motionlab.engine.hooks.logger_hook import LoggerHook
 from motionlab.engine.hooks.pose_prior_hook import PosePriorHook
@@ -17,5 +18,5 @@ from motionlab.engine.hooks.seed_hook import IterationSeedHook
 from motionlab.engine.hooks.trained_set_hook import TrainedSetHook
 
 __all__ = ['BNMomentumHook', 'BodyHook', 'CheckpointHook', 'CodecStatisticsHook', 'DataFitHook', 'EMAHook',
-           'EarlyStoppingHook', 'FiniteLossHook', 'FrozenBaseHook', 'IterationSeedHook', 'LayoutStageHook',
-           'LoggerHook', 'NonFiniteError', 'PosePriorHook', 'RuntimeInfoHook', 'TrainedSetHook']
+           'EarlyStoppingHook', 'FiniteLossHook', 'FrozenBaseHook', 'IterationSeedHook', 'LayoutScalarsHook',
+           'LayoutStageHook', 'LoggerHook', 'NonFiniteError', 'PosePriorHook', 'RuntimeInfoHook', 'TrainedSetHook']
