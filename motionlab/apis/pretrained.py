@@ -65,12 +65,11 @@ def load_pretrained(source: str, path: str | Path, **hints: bool | int | str | d
             ``adapter='controlnet2'``, ``metric=False``, and ``order`` and ``rotation`` where the number of channels
             leaves them open. Sana and Pacman: ``config``, a dict of the original's own config values or its whole
             config (``num_heads=16`` and ``linear_head_dim=32``, which no shape tells, may be given by themselves);
-            Pacman also the ``workflow``
-            (``'latent'`` or ``'pixel'``) that the file must have, and ``codec``. MoviePostProduction: ``flux``, a folder
-            with the base that diffusers saved, or its config (then the base of the file is used; None reads the config
-            off the shapes); ``check_base=False`` (compare the base of the file before it is dropped),
-            ``lora_scale=1.0`` unless ``config.yaml`` beside the file tells alpha / rank, ``hard_visual=False`` (the
-            numerics of the first commit).
+            Pacman also the ``workflow`` (``'latent'`` or ``'pixel'``) that the file must have, and ``codec``.
+            MoviePostProduction: ``flux``, a folder with the base that diffusers saved, or its config (then the base of
+            the file is used; None reads the config off the shapes); ``check_base=False`` (compare the base of the file
+            before it is dropped), ``lora_scale=1.0`` unless ``config.yaml`` beside the file tells alpha / rank,
+            ``hard_visual=False`` (the numerics of the first commit).
 
     Returns:
         A :class:`motionlab.models.PoseLifter`. Of the first two sources, ``net(x)`` maps network inputs (B, T, 17, C)

@@ -174,7 +174,8 @@ class PlainMovie:
             found.append((covered(box, grid), alpha, self.token(box, alpha, clip, dino)))
         image = flux.x_embedder(inputs['hidden_states'])
         text = flux.context_embedder(inputs['encoder_hidden_states'])
-        temb = flux.time_text_embed(inputs['timestep'] * 1000, inputs['guidance'] * 1000, inputs['pooled_projections'])
+        guidance = [inputs['guidance'] * 1000] if flux.config.guidance_embeds else []
+        temb = flux.time_text_embed(inputs['timestep'] * 1000, *guidance, inputs['pooled_projections'])
         rotary = flux.pos_embed(torch.cat([inputs['txt_ids'], inputs['img_ids']]))
         for index in range(len(flux.transformer_blocks)):
             image, text = self._block(index, image, text, temb, rotary, found)

@@ -68,9 +68,10 @@ class LegacyLayoutFlux(nn.Module):
     - Feedback is computed and dropped: its weights are kept, and nothing is computed.
     - Single blocks and the last norm have FLUX's own embedding of the time. Without references all is FLUX.
 
-    Where the description of the original leaves something open: guidance that is not given is 3.5; a slot with ``ref_mask`` False is a padded one of the published loader (zero box and embeddings,
-    background), which the mean above counts, as the original has no mask; positions of the text that are not given are
-    the published trainer's, 0 to L - 1 in the last column. Give zeros for FLUX's.
+    Where the description of the original leaves something open: guidance that is not given is 3.5; a slot with
+    ``ref_mask`` False is a padded one of the published loader (zero box and embeddings, background), which the mean
+    above counts, as the original has no mask; positions of the text that are not given are the published trainer's,
+    0 to L - 1 in the last column. Give zeros for FLUX's.
 
     Args:
         flux: ``dict(config={...})`` of a ``diffusers.FluxTransformer2DModel``, whose weights then belong to the
@@ -134,8 +135,8 @@ class LegacyLayoutFlux(nn.Module):
         Raises:
             DataError: shapes do not fit the network or each other.
         """
-        batch, length = len(hidden_states), encoder_hidden_states.shape[1]
         self._check_inputs(hidden_states, encoder_hidden_states, pooled_projections)
+        batch, length = len(hidden_states), encoder_hidden_states.shape[1]
         img_ids = _ids('img_ids', img_ids, hidden_states.shape[1])
         txt_ids = self.text_ids(length).to(img_ids) if txt_ids is None else _ids('txt_ids', txt_ids, length)
         flux, dtype = self.flux, self.flux.x_embedder.weight.dtype
