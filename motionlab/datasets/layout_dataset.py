@@ -15,7 +15,7 @@ from motionlab.codecs import layout_batch as keys
 from motionlab.codecs.layout_batch import pad_references
 from motionlab.codecs.reference_crops import cut_out
 from motionlab.datasets.layout_caption import LayoutImage
-from motionlab.datasets.layout_files import TEXT_KEYS, read_embedding, read_latents, read_picture, read_text
+from motionlab.datasets.layout_files import read_embedding, read_latents, read_picture, read_text
 from motionlab.datasets.layout_folder import LayoutFolder, open_layout_folder
 from motionlab.datasets.layout_resizing import resize_picture
 from motionlab.registry import DATASETS
@@ -41,7 +41,6 @@ class LayoutImageDataset(Dataset):
             is said.
         on_bad: ``error`` or ``skip``; see :func:`~motionlab.datasets.layout_folder.open_layout_folder`.
         expect: Part of ``meta.json``; a folder that says otherwise is refused.
-        text_keys: Token embeddings and pooled embedding in the text files.
         images: Also read the pictures, resized to the size of the latents.
         preload: Keep everything in memory; for small sets.
         dataset_name: Name in results; default the folder's name and the split.
@@ -60,14 +59,14 @@ class LayoutImageDataset(Dataset):
     """
 
     def __init__(self, data_root: str | Path, split: str = 'train', max_refs: int = 50, on_bad: str = 'error',
-                 expect: Mapping | None = None, text_keys: Sequence[str] = TEXT_KEYS, images: bool = False,
-                 preload: bool = False, dataset_name: str | None = None):
+                 expect: Mapping | None = None, images: bool = False, preload: bool = False,
+                 dataset_name: str | None = None):
         if split not in SPLITS:
             raise ConfigError(f'LayoutImageDataset.split: found {split!r}, expected one of {", ".join(SPLITS)}.')
-        if max_refs < 1 or len(text_keys) != 2:
-            raise ConfigError(f'LayoutImageDataset: {max_refs=}, {text_keys=}: expected at least 1, and two keys.')
+        if max_refs < 1:
+            raise ConfigError(f'LayoutImageDataset.max_refs: found {max_refs}, expected at least 1.')
         self.folder: LayoutFolder = open_layout_folder(data_root, on_bad, expect)
-        self.split, self.text_keys, self.images = split, tuple(text_keys), images
+        self.split, self.images = split, images
         self.dims, self.factor = self.folder.meta['dims'], self.folder.meta['vae']['factor']
         kept = [name for name in split_names(self.folder.names, split) if name in self.folder.images]
         if not kept:
@@ -130,7 +129,7 @@ class LayoutImageDataset(Dataset):
         """What belongs to an image, and what to its n references."""
         image, paths = self.layouts[index], self.folder.paths
         latents = read_latents(paths.latents(image.image_id))                              # (16, h, w)
-        text, pooled = read_text(paths.text(image.image_id), self.dims, self.text_keys)    # (L, Dt), (Dp,)
+        text, pooled = read_text(paths.text(image.image_id), self.dims)                    # (L, Dt), (Dp,)
         whole = {keys.LATENTS: latents, keys.TEXT: text, keys.POOLED: pooled,
                  keys.IMAGE_SIZE: torch.tensor([image.height, image.width])}
         if self.images:

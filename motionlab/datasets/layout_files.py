@@ -15,7 +15,7 @@ An object's embeddings are those of its crop or, where it has one, of its refere
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from motionlab.utils import DataError
 from motionlab.utils.array_file import READ_ERRORS
 from motionlab.utils.tensor_file import is_whole_zip
 
-TEXT_KEYS = ('text_embeddings', 'pooled_embeddings')  # The first keys of a text file that every preparation writes.
+TEXT_KEYS = ('text_embeddings', 'pooled_embeddings')  # What every preparation wrote: of T5, of CLIP.
 _ORIENTATION, _ON_THE_SIDE = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values that exchange height and width.
 _UNIT = 0.05  # How far the length of an embedding may be from 1: float16 rounds it.
 
@@ -117,14 +117,12 @@ def read_latents(path: Path, whole: bool = False) -> Tensor:
     return _finite(latents, path, 'latents')
 
 
-def read_text(path: Path, dims: Mapping[str, int], keys: Sequence[str] = TEXT_KEYS,
-              whole: bool = False) -> tuple[Tensor, Tensor]:
+def read_text(path: Path, dims: Mapping[str, int], whole: bool = False) -> tuple[Tensor, Tensor]:
     """Token embeddings (L, Dt) and the pooled embedding (Dp,) of a caption, float32.
 
     Args:
         path: The file.
         dims: ``text_tokens`` L, ``text`` Dt, ``pooled`` Dp.
-        keys: Of the two in the file.
         whole: Compare the checksums as well.
 
     Raises:
@@ -132,9 +130,9 @@ def read_text(path: Path, dims: Mapping[str, int], keys: Sequence[str] = TEXT_KE
     """
     content = _load(path, whole)
     if not isinstance(content, dict):
-        raise DataError(path, 'content', type(content).__name__, f'a dict with {", ".join(keys)}')
+        raise DataError(path, 'content', type(content).__name__, f'a dict with {", ".join(TEXT_KEYS)}')
     found = []
-    for key, shape in zip(keys, ((dims['text_tokens'], dims['text']), (dims['pooled'],)), strict=True):
+    for key, shape in zip(TEXT_KEYS, ((dims['text_tokens'], dims['text']), (dims['pooled'],)), strict=True):
         value = content.get(key)
         if not isinstance(value, Tensor) or not value.is_floating_point():
             there = 'nothing' if key not in content else type(value).__name__

@@ -41,7 +41,7 @@ class LayoutFolder:
     Args:
         path: The folder.
         meta: Its ``meta.json``.
-        names: Ids of all images by the names of their caption files, sorted; also of bad ones.
+        names: Ids of all images by the names of their caption files, sorted; also of bad ones that have a caption.
         images: Id -> image, of good ones.
         latent_sizes: Id -> height and width of the latents, of good ones.
         problems: Id -> what is wrong, of bad ones.
@@ -77,7 +77,8 @@ def open_layout_folder(path: str | Path, on_bad: str = 'error', expect: Mapping 
     path = Path(path)
     check_expected(read_layout_meta(path), expect or {}, path)
     folder = check_layout_folder(path, stop_early=on_bad == 'error')
-    bad, total = folder.problems, len(folder.names)
+    bad = folder.problems
+    total = len({*folder.names, *bad})
     if not bad:
         return folder
     first = next(iter(bad.values()))
@@ -122,12 +123,15 @@ def check_layout_folder(path: str | Path, stop_early: bool = False) -> LayoutFol
             if error.field == 'image_id twice':
                 raise
             problems[name] = error
+    for name in sorted({Path(name).stem for name in listing['latents/vae_full_images']} - set(names)):
+        problems[name] = DataError(paths.caption(name), 'file', 'nothing at this path', f'the caption of '
+                                   f'{paths.latents(name)}', 'Was a preparation interrupted? Run it again.')
     sizes: dict[str, tuple[int, int]] = {}
     if not (stop_early and problems):
         sizes, bad = _check_contents(paths, images, meta, _fingerprint(listing, path))
         problems |= bad
     images = {name: image for name, image in images.items() if name not in problems}
-    return LayoutFolder(path, meta, names, images, sizes, {name: problems[name] for name in names if name in problems})
+    return LayoutFolder(path, meta, names, images, sizes, {name: problems[name] for name in sorted(problems)})
 
 
 def _read_image(paths: LayoutPaths, name: str, owners: dict[str, str], listing: Listing) -> LayoutImage:

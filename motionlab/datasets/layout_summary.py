@@ -23,7 +23,7 @@ def print_layout_folder(folder: LayoutFolder, max_refs: int = 50) -> None:
     """
     images = list(folder.images.values())
     counts = np.array([len(image) for image in images], np.int64)                          # (n,)
-    table = Table(title=f'{folder.path}: {len(folder.names)} images, {len(folder.problems)} of them bad', box=SIMPLE,
+    table = Table(title=f'{folder.path}: {len(folder.images)} good images, {len(folder.problems)} bad', box=SIMPLE,
                   show_header=False, title_justify='left')
     for split in SPLITS[:2]:
         good = sum(name in folder.images for name in split_names(folder.names, split))

@@ -40,6 +40,7 @@ def save_clip(*values):
 
 # What is done to a good folder, the end of the file's name, the field that the error names.
 BAD = [
+    (lambda paths: paths.caption('img_000').unlink(), 'img_000.json', 'file'),
     (lambda paths: paths.caption('img_000').write_text('{"image_id": '), 'img_000.json', 'content'),
     *((drop_key(key), 'img_000.json', key) for key in (
         'image_id', 'image_path', 'global_caption', 'width', 'height', 'objects', 'object_id', 'category_name', 'bbox',

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from motionlab.codecs.layout_batch import check_layout_batch
 from motionlab.datasets import layout_folder
 from motionlab.datasets.layout_caption import check_box, depth_label
-from motionlab.datasets.layout_files import LayoutPaths, read_text, write_json
+from motionlab.datasets.layout_dataset import LayoutImageDataset
+from motionlab.datasets.layout_files import LayoutPaths, write_json, write_layout_image
 from motionlab.datasets.layout_folder import check_layout_folder, open_layout_folder
 from motionlab.datasets.layout_meta import META, UPSTREAM_META, make_layout_meta, read_layout_meta
 from motionlab.utils import ConfigError, DataError
-from tests.layout_folders import DIMS, VAE, write_layout_folder
+from tests.layout_folders import DIMS, VAE, make_image, unit, write_layout_folder
 
 
 @pytest.fixture
@@ -100,6 +102,13 @@ def test_bad_latents_are_named(folder, change, message):
         open_layout_folder(folder)
 
 
+def test_missing_caption_is_named(folder):
+    LayoutPaths(folder).caption('img_001').unlink()
+    with pytest.raises(DataError, match=r'captions/img_001.json: file: found nothing at this path'):
+        open_layout_folder(folder)
+    assert open_layout_folder(folder, on_bad='skip').names == ('img_000', 'img_002', 'img_003')
+
+
 def test_flipped_bit_is_found(folder):
     path = LayoutPaths(folder).latents('img_003')
     content = bytearray(path.read_bytes())
@@ -142,11 +151,23 @@ def test_bad_text_is_named(folder, change, message):
         open_layout_folder(folder)
 
 
-def test_other_keys_of_text_files_can_be_read(folder):
-    path = LayoutPaths(folder).text('img_003')
-    torch.save({'t5_text_embeddings': torch.ones(1, 4, 5).bfloat16(), 'clip_pooled_embeddings': torch.ones(3)}, path)
-    text, pooled = read_text(path, DIMS, ('t5_text_embeddings', 'clip_pooled_embeddings'))
-    assert text.shape == (4, 5) and text.dtype == torch.float32 and pooled.shape == (3,)
+def test_folder_of_the_original_preparation_is_read(tmp_path):
+    """Types, shapes and keys as it wrote them on a GPU, before it had all keys of captions; no meta.json."""
+    paths = LayoutPaths(tmp_path)
+    image = make_image('000123', 2, np.random.default_rng(0), (720, 1280))
+    rng = np.random.default_rng(0)
+    write_layout_image(tmp_path, image, latents=torch.zeros(16, 128, 128, dtype=torch.bfloat16),
+                       clip=unit(rng, 2, 512).astype(np.float16), dino=unit(rng, 2, 1024),
+                       text={'text_embeddings': torch.ones(1, 512, 4096, dtype=torch.bfloat16),
+                             'pooled_embeddings': torch.ones(1, 768, dtype=torch.bfloat16)})
+    assert set(torch.load(paths.text('000123'))) == {'text_embeddings', 'pooled_embeddings', 'global_caption'}
+    assert torch.load(paths.latents('000123')).shape == (1, 16, 128, 128)
+    assert paths.dino('000123', 2) == tmp_path / 'embedding/dino_cropped_boxes/000123_obj2.npy'
+    batch = LayoutImageDataset(tmp_path, 'all').__getitems__([0])
+    check_layout_batch(batch)
+    assert batch['text'].shape == (1, 512, 4096) and batch['pooled'].shape == (1, 768)
+    assert batch['latents'].shape == (1, 16, 128, 128) and batch['image_size'].tolist() == [[720, 1280]]
+    assert {value.dtype for value in batch.values() if value.is_floating_point()} == {torch.float32}
 
 
 def test_skipping_reports_count_and_names(folder, caplog, monkeypatch):

@@ -41,7 +41,7 @@ def test_table_of_a_bad_folder(folder, capsys):
     torch.save(torch.zeros(16, 3, 4), LayoutPaths(folder).latents('p2'))
     assert tool('analysis_tools/check_layout_data.py')([str(folder)]) == 1
     out = capsys.readouterr().out
-    assert '3 images, 2 of them bad' in out and 'bad images by field: file 1, shape 1' in out
+    assert '1 good images, 2 bad' in out and 'bad images by field: file 1, shape 1' in out
     assert '(16, 3, 4)' in out
 
 
