@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from motionlab.utils import CheckpointError, need_package
+from motionlab.utils.pretrained_folder import read_config, read_network, read_pretrained
 
 _FOLDER = ('Expected is a folder with config.json, preprocessor_config.json and model.safetensors, e.g. a local copy '
            'of Depth-Anything-V2-Metric-Indoor-Large-hf; nothing is downloaded.')
@@ -73,29 +74,16 @@ class DepthEstimator:
 
 def _load(path: Path) -> tuple[torch.nn.Module, object]:
     transformers = need_package('transformers', 'depth')
-    if not (path / 'config.json').is_file():
-        raise CheckpointError(f'{path}: no config.json here. {_FOLDER}')
-    config = _read(transformers.AutoConfig, path)
+    read_config(path, _FOLDER)
+    config = read_pretrained(transformers.AutoConfig, path, _FOLDER)
     kind = getattr(config, 'depth_estimation_type', None)
     if kind != 'metric':
         raise CheckpointError(
             f"{path}: config.json: depth_estimation_type: found {kind!r} in a {config.model_type} model, expected "
             "'metric': depth must come in metres, and relative (inverse) depth cannot be turned into metres.")
-    model, report = _read(transformers.AutoModelForDepthEstimation, path, config=config,
-                          use_safetensors=True, output_loading_info=True)
-    processor = _read(transformers.AutoImageProcessor, path)
-    absent = sorted(report['missing_keys']) + sorted(str(key) for key in report['mismatched_keys'])
-    if absent:  # They would be random numbers.
-        raise CheckpointError(f'{path}: {len(absent)} weights of the model are missing or of another shape, first '
-                              f'{absent[0]}.')
+    model = read_network(transformers.AutoModelForDepthEstimation, path, _FOLDER, config=config)
+    processor = read_pretrained(transformers.AutoImageProcessor, path, _FOLDER)
     if getattr(processor, 'do_pad', False) or not hasattr(model, 'neck'):
         raise CheckpointError(f'{path}: a {config.model_type} model whose images are padded, or without a neck, is not '
                               'supported; expected one of the Depth Anything family.')
     return model, processor
-
-
-def _read(kind: type, path: Path, **options: object) -> object:
-    try:
-        return kind.from_pretrained(path, local_files_only=True, **options)
-    except Exception as error:  # transformers raises whatever its parts do: OSError, KeyError, SafetensorError, ...
-        raise CheckpointError(f'{path}: {type(error).__name__}: {error} {_FOLDER}') from error
