@@ -10,10 +10,12 @@ from torch import Tensor
 
 from motionlab.codecs import layout_batch as keys
 from motionlab.codecs.layout_codec import LayoutCodec
+from motionlab.codecs.reference_crops import cut_out
 from motionlab.datasets.layout_caption import check_box, depth_label, is_number, read_json
+from motionlab.datasets.layout_dataset import LayoutImageDataset
 from motionlab.datasets.layout_files import read_picture
-from motionlab.datasets.layout_resizing import crop_objects
-from motionlab.utils import DataError
+from motionlab.datasets.layout_scenes import LayoutSceneDataset
+from motionlab.utils import ConfigError, DataError
 
 _KEYS = {'global_caption', 'width', 'height', 'objects', 'image', 'image_id', 'image_path'}
 _OBJECT_KEYS = {'bbox', 'reference', 'depth_label', 'alpha', 'category_name', 'caption', 'object_id'}
@@ -106,7 +108,7 @@ def _read_object(item: object, field: str, path: Path, whole: np.ndarray | None)
     if 'reference' in item:
         picture = read_picture(path.parent / str(item['reference']))
     elif whole is not None:
-        picture = crop_objects(whole, np.array([box]))[0]
+        picture = cut_out(whole, box)
     else:
         raise DataError(path, f'{field}.reference', 'nothing', 'a picture of the object',
                         'Or name, as image, a picture that it can be cut out of.')
@@ -115,6 +117,26 @@ def _read_object(item: object, field: str, path: Path, whole: np.ndarray | None)
                                str(item.get('category_name', '')))
     except DataError as error:
         raise DataError(path, f'{field}.{error.field}', error.found, error.expected) from None
+
+
+def requests_of_dataset(dataset: LayoutImageDataset | LayoutSceneDataset, num: int,
+                        size: tuple[int, int] | None = None) -> list[LayoutRequest]:
+    """What the first ``num`` samples of a data set ask for; ``size`` instead of that of their latents.
+
+    Raises:
+        ConfigError: fewer than one.
+    """
+    if num < 1:
+        raise ConfigError(f'requests_of_dataset: found num={num}, expected at least 1.')
+    requests = []
+    for sample, layout in enumerate(dataset.layouts[:num]):
+        own = (int(side) * dataset.metainfo['factor'] for side in dataset.latent_sizes[sample])
+        height, width = size or own
+        references = tuple(
+            LayoutReference(tuple(box), picture, keys.DEPTH_LABELS[depth], name=category) for box, picture, depth,
+            category in zip(layout.boxes.tolist(), dataset.references(sample), layout.depth, layout.categories))
+        requests.append(LayoutRequest(layout.caption, references, height, width, layout.image_id))
+    return requests
 
 
 def _check_keys(content: object, known: set[str], needed: Sequence[str], path: Path, prefix: str = '') -> None:
