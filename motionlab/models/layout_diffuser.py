@@ -79,6 +79,8 @@ class LayoutDiffuser(BaseTaskModel):
         _check_numbers(identity_weight, identity_t_max, identity_min_px, identity_decode, alpha_prior, alpha_targets,
                        reference_dropout, guidance, eval_num_steps)
         super().__init__(codec, backbone, head, data_preprocessor, compile)
+        for field in ('clip_dim', 'dino_dim'):
+            self.check_fits('backbone', field, getattr(self.backbone, field), 'codec', getattr(self.codec, field))
         self.stage, self.guidance = stage, guidance
         self.identity_weight, self.identity_t_max = identity_weight, identity_t_max
         self.identity_min_px, self.identity_decode = identity_min_px, identity_decode
@@ -87,6 +89,9 @@ class LayoutDiffuser(BaseTaskModel):
         self.observed: dict[str, Tensor] = {}
         self.measure_identity = False
         set_trainable(self, stage)
+
+    def _backbone_defaults(self) -> dict:
+        return {'clip_dim': self.codec.clip_dim, 'dino_dim': self.codec.dino_dim}
 
     def velocity(self, x: Tensor, timestep: Tensor, batch: dict[str, Tensor], condition: Any,
                  grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
