@@ -172,7 +172,8 @@ def remove_old_folders(stage_folder: str | Path, keep_last_n: int, protected: tu
     stage_folder, kept = Path(stage_folder), {Path(path).resolve() for path in protected}
     whole = sorted((path for path in stage_folder.glob('checkpoint_*') if FOLDER_NAME.fullmatch(path.name)),
                    key=lambda path: int(FOLDER_NAME.fullmatch(path.name)[1]))
-    leftovers = [path for path in stage_folder.glob('checkpoint_*.*') if path.is_dir()]
+    leftovers = [path for path in stage_folder.glob('checkpoint_*.*') if path.is_dir()
+                 and not (path.name.endswith(REPLACED) and not path.with_suffix('').exists())]  # The only copy.
     removed = [path for path in (*whole[:-keep_last_n], *leftovers) if path.resolve() not in kept]
     for path in removed:
         aside = path.with_name(f'{path.name}.removed')

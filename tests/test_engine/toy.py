@@ -170,8 +170,9 @@ def load(path: Path) -> dict:
 
 
 def assert_same_run(one: Path, other: Path, last: str) -> None:
-    """Two work dirs hold the same training, bit for bit: checkpoint, best weights and logged numbers."""
-    for name in (last, 'best_model.pth'):
+    """Two work dirs hold the same training, bit for bit: checkpoint, best weights if any, and logged numbers."""
+    best = sorted({path.name for folder in (one, other) for path in folder.glob('best_model.pth')})
+    for name in (last, *best):
         a, b = load(one / name), load(other / name)
         for checkpoint in (a, b):
             for key in ('cfg', 'time', 'experiment_name'):
