@@ -82,25 +82,36 @@ def test_names_and_forms_of_references():
     other = dict(boxes=refs['bboxes'], clip=refs['clip_embeddings'].double(), dino=refs['dino_embeddings'].tolist())
     flat = [label for row in refs['depth_labels'] for label in row]
     for depth in (dict(depth=ids), dict(depth_labels=flat), dict(depth_labels=ids.tolist()),
-                  dict(depth_onehot=torch.nn.functional.one_hot(ids, 3))):
+                  dict(depth_onehot=torch.nn.functional.one_hot(ids, 3), depth=ids, bboxes=refs['bboxes'])):
         found = read_references({**other, **depth, 'text': 'of a whole batch'}, 2, CLIP, DINO, torch.device('cpu'))
         for name in ('boxes', 'area', 'depth', 'clip', 'dino'):
             torch.testing.assert_close(getattr(found, name), getattr(expected, name))
 
 
-def test_masked_slots_are_what_the_published_loader_pads_with():
+def test_masked_slots_have_no_box_and_no_embeddings_but_their_label():
     mask = torch.tensor([[True] * 4 + [False], [True, False, True, True, True]])
     found = _read(ref_mask=mask)
     for value in (found.boxes, found.area, found.clip, found.dino):
         assert not value[~mask].any() and value[mask].any()
-    assert found.depth[~mask].tolist() == [2, 2]
+    assert torch.equal(found.depth, _read().depth)
+
+
+@torch.no_grad()
+def test_slots_without_a_box_still_count(net):
+    inputs, refs = make_inputs(), make_references()
+    mask = torch.tensor([[True] * 4 + [False]] * 2)
+    masked = net(**inputs, refs=dict(refs, ref_mask=mask))
+    without = net(**inputs, refs={name: [row[:4] for row in value] if isinstance(value, list) else value[:, :4]
+                                  for name, value in refs.items()})
+    assert torch.equal(masked[0], net(**inputs, refs=refs)[0])  # It is padding there, by itself.
+    assert (masked - without).abs().amax((1, 2)).min() > 1e-4
 
 
 @pytest.mark.parametrize(('changes', 'match'), [
     (dict(bboxes=torch.rand(2, 5, 3)), r'boxes: found shape \(2, 5, 3\), expected shape \(2, N, 4\)'),
     (dict(bboxes=torch.zeros(2, 0, 4)), 'Give refs=None'),
     (dict(bboxes=None), 'boxes: found only .*expected one of boxes and bboxes'),
-    (dict(boxes=torch.rand(2, 5, 4)), 'boxes: found boxes, bboxes, expected one of'),
+    (dict(boxes=torch.rand(2, 5, 4)), 'boxes: found boxes, bboxes, which differ'),
     (dict(bboxes=torch.full((2, 5, 4), torch.nan)), 'boxes: found NaN or infinity'),
     (dict(bboxes=torch.tensor([.5, 0., .4, 1.]).expand(2, 5, 4)), 'ends before their beginnings'),
     (dict(bboxes=torch.tensor([-.2, 0., .4, 1.]).expand(2, 5, 4)), 'negative numbers'),

@@ -69,9 +69,9 @@ class LegacyLayoutFlux(nn.Module):
     - Single blocks and the last norm have FLUX's own embedding of the time. Without references all is FLUX.
 
     Where the description of the original leaves something open: guidance that is not given is 3.5; a slot with
-    ``ref_mask`` False is a padded one of the published loader (zero box and embeddings, background), which the mean
-    above counts, as the original has no mask; positions of the text that are not given are the published trainer's,
-    0 to L - 1 in the last column. Give zeros for FLUX's.
+    ``ref_mask`` False has no box and zero embeddings, and the mean above counts it, as the original has no mask (see
+    :func:`motionlab.models.layers.legacy_references.read_references`); positions of the text that are not given are
+    the published trainer's, 0 to L - 1 in the last column. Give zeros for FLUX's.
 
     Args:
         flux: ``dict(config={...})`` of a ``diffusers.FluxTransformer2DModel``, whose weights then belong to the

@@ -4,7 +4,7 @@ github.com/saisritejakuppaEros/MultiRefImages, for checkpoints of it only; every
 :mod:`motionlab.codecs.layout_batch` describes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor
 from motionlab.codecs.layout_batch import DEPTH_LABELS
 from motionlab.utils import DataError
 
-_PADDED_DEPTH = DEPTH_LABELS.index('background')
 _UNKNOWN_DEPTH = DEPTH_LABELS.index('foreground')
 _MARGIN = 1e-3  # How far boxes may reach out of the picture by rounding.
 _NAMES = {'boxes': ('boxes', 'bboxes'), 'clip': ('clip', 'clip_embeddings'), 'dino': ('dino', 'dino_embeddings'),
@@ -47,8 +46,9 @@ def read_references(refs: Mapping, batch: int, clip_dim: int, dino_dim: int, dev
             (B, N, Dc); ``dino`` (or ``dino_embeddings``) (B, N, Dd); ``depth`` (or ``depth_labels``), either (B, N)
             positions in :data:`DEPTH_LABELS`, (B, N, 3) one-hot rows (also named ``depth_onehot``), or strings, a list
             for every image or one flat list of B N; strings of another spelling count as foreground, in any case of
-            letters. Optional ``ref_mask`` (B, N): a slot that is False becomes what the published loader pads with
-            (no box, zero embeddings, background), which still counts in one place.
+            letters. Optional ``ref_mask`` (B, N): a slot that is False has no box and zero embeddings, as the
+            original has no mask; it still counts in one place, with its depth label. The published loader fills every
+            image up to 50 slots with such ones, labelled background: give these too for its own numbers.
             Optional ``image_size`` (2,) or (B, 2), height and width in px: needed where a box has a number above 1,
             which the original takes for pixels in the area, and there only. Other entries are not looked at, so that
             whole batches can be given.
@@ -58,7 +58,7 @@ def read_references(refs: Mapping, batch: int, clip_dim: int, dino_dim: int, dev
         device: Where the network is.
 
     Raises:
-        DataError: a needed entry is missing, given twice, of another shape, not finite, or means nothing.
+        DataError: a needed entry is missing, given twice and not the same, of another shape, not finite, or means nothing.
     """
     boxes = _floats(refs, 'boxes', device)
     if boxes.ndim != 3 or boxes.shape[0] != batch or not boxes.shape[1] or boxes.shape[2] != 4:
@@ -69,7 +69,7 @@ def read_references(refs: Mapping, batch: int, clip_dim: int, dino_dim: int, dev
     for name, found, dim in (('clip', clip, clip_dim), ('dino', dino, dino_dim)):
         if found.shape != (batch, count, dim):
             raise DataError('refs', name, f'shape {tuple(found.shape)}', f'shape ({batch}, {count}, {dim})')
-    depth = _depths(_entry(refs, 'depth'), batch, count).to(device)                        # (B, N)
+    depth = _entry(refs, 'depth', lambda value: _depths(value, batch, count)).to(device)   # (B, N)
     if (override := refs.get('alpha_override')) is not None and not torch.as_tensor(override).isnan().all():
         raise DataError('refs', 'alpha_override', 'alphas', 'none: the published network has no such knob')
     if (mask := refs.get('ref_mask')) is not None:
@@ -78,7 +78,6 @@ def read_references(refs: Mapping, batch: int, clip_dim: int, dino_dim: int, dev
             raise DataError('refs', 'ref_mask', f'shape {tuple(mask.shape)}', f'shape ({batch}, {count})')
         mask = mask.bool()
         boxes, clip, dino = (value * mask[..., None] for value in (boxes, clip, dino))
-        depth = depth.where(mask, _PADDED_DEPTH)
     if (boxes < -_MARGIN).any() or (boxes[..., 2:] < boxes[..., :2]).any():
         raise DataError('refs', 'boxes', 'negative numbers, or ends before their beginnings', 'x1 y1 x2 y2, 0 or more')
     return LegacyReferences(boxes, area_ratio(boxes, refs.get('image_size')), depth, clip, dino)
@@ -109,16 +108,19 @@ def area_ratio(boxes: Tensor, image_size: Tensor | Sequence | None = None) -> Te
     return size.prod(-1, keepdim=True).clamp(0, 1).float()
 
 
-def _entry(refs: Mapping, name: str) -> object:
-    given = [key for key in _NAMES[name] if refs.get(key) is not None]
-    if len(given) != 1:
-        raise DataError('refs', name, f'{", ".join(given) or f"only {sorted(refs)}"}',
-                        f'one of {" and ".join(_NAMES[name])}')
-    return refs[given[0]]
+def _entry(refs: Mapping, name: str, read: Callable[[object], Tensor]) -> Tensor:
+    """What ``read`` makes of an entry, which may be there under several names if they agree."""
+    found = {key: read(refs[key]) for key in _NAMES[name] if refs.get(key) is not None}
+    if not found:
+        raise DataError('refs', name, f'only {sorted(refs)}', f'one of {" and ".join(_NAMES[name])}')
+    first, *others = found.values()
+    if not all(torch.equal(first, other) for other in others):
+        raise DataError('refs', name, f'{", ".join(found)}, which differ', 'one of them')
+    return first
 
 
 def _floats(refs: Mapping, name: str, device: torch.device) -> Tensor:
-    found = torch.as_tensor(_entry(refs, name), device=device).float()
+    found = _entry(refs, name, lambda value: torch.as_tensor(value, device=device).float())
     if not found.isfinite().all():
         raise DataError('refs', name, 'NaN or infinity', 'finite numbers')
     return found
