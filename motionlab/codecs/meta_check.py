@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from motionlab.utils import ConfigError, DataError
+from motionlab.utils import DataError
 
 _PREPARE = 'Prepare it again: python tools/dataset_converters/prepare_layout_images.py.'
 
@@ -12,17 +12,16 @@ def check_expected(meta: Mapping, expect: Mapping, source: object, prefix: str =
 
     Args:
         meta: Of the folder.
-        expect: Any part of it, e.g. ``dict(vae=dict(shift=0.1159), dims=dict(clip=512))``.
+        expect: Any part of it, such as a codec's ``describe()``.
         source: The folder, for errors.
         prefix: Of the keys, for errors.
 
     Raises:
-        ConfigError: ``expect`` asks for a key that ``meta.json`` does not have.
-        DataError: a value differs.
+        DataError: a value differs, or is not there.
     """
     for key, value in expect.items():
         if key not in meta:
-            raise ConfigError(f'expect: {prefix}{key} is none of the keys of meta.json: {", ".join(meta)}.')
+            raise DataError(source, f'meta.json {prefix}{key}', f'only {", ".join(meta)}', 'this key too', _PREPARE)
         if isinstance(value, Mapping) and isinstance(meta[key], Mapping):
             check_expected(meta[key], value, source, f'{prefix}{key}.')
         elif (list(value) if isinstance(value, tuple) else value) != meta[key]:

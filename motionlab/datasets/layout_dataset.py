@@ -1,7 +1,7 @@
 """Images with boxes, depth labels, and embeddings of their objects and caption, a whole batch at a time."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,6 @@ class LayoutImageDataset(Dataset):
         max_refs: Of an image with more objects, those with the largest boxes are kept, and how many images these are
             is said.
         on_bad: ``error`` or ``skip``; see :func:`~motionlab.datasets.layout_folder.open_layout_folder`.
-        expect: Part of ``meta.json``; a folder that says otherwise is refused.
         images: Also read the pictures, resized to the size of the latents.
         preload: Keep everything in memory; for small sets.
         dataset_name: Name in results; default the folder's name and the split.
@@ -50,8 +49,8 @@ class LayoutImageDataset(Dataset):
         layouts: The :class:`LayoutImage` of every sample.
         latent_sizes: (len, 2) int64 height and width of the latents of every sample.
         truncated: How many images have more than ``max_refs`` objects.
-        metainfo: ``dataset_name``, ``meta`` (see ``layout_meta``), ``dims``, ``factor`` (pixels of a latent),
-            ``image_ids``, ``captions``.
+        metainfo: ``dataset_name``, ``meta`` (see ``layout_meta``), ``dims``, ``factor`` (pixels of a latent); it is
+            small, since checkpoints hold it.
 
     Raises:
         ConfigError: options are out of range.
@@ -59,13 +58,12 @@ class LayoutImageDataset(Dataset):
     """
 
     def __init__(self, data_root: str | Path, split: str = 'train', max_refs: int = 50, on_bad: str = 'error',
-                 expect: Mapping | None = None, images: bool = False, preload: bool = False,
-                 dataset_name: str | None = None):
+                 images: bool = False, preload: bool = False, dataset_name: str | None = None):
         if split not in SPLITS:
             raise ConfigError(f'LayoutImageDataset.split: found {split!r}, expected one of {", ".join(SPLITS)}.')
         if max_refs < 1:
             raise ConfigError(f'LayoutImageDataset.max_refs: found {max_refs}, expected at least 1.')
-        self.folder: LayoutFolder = open_layout_folder(data_root, on_bad, expect)
+        self.folder: LayoutFolder = open_layout_folder(data_root, on_bad)
         self.split, self.images = split, images
         self.dims, self.factor = self.folder.meta['dims'], self.folder.meta['vae']['factor']
         kept = [name for name in split_names(self.folder.names, split) if name in self.folder.images]
@@ -78,8 +76,7 @@ class LayoutImageDataset(Dataset):
         self.truncated = sum(len(image) > max_refs for image in whole)
         self.latent_sizes = np.array([self.folder.latent_sizes[name] for name in kept], np.int64)      # (n, 2)
         name = dataset_name or f'{self.folder.path.resolve().name}_{split}'
-        self.metainfo = dict(dataset_name=name, meta=self.folder.meta, dims=self.dims, factor=self.factor,
-                             image_ids=kept, captions=[image.caption for image in self.layouts])
+        self.metainfo = dict(dataset_name=name, meta=self.folder.meta, dims=self.dims, factor=self.factor)
         print_log(f'{self.folder.path}: split {split}: {len(self)} images, {sum(map(len, self.layouts))} references',
                   'current')
         if self.truncated:

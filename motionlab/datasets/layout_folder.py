@@ -16,7 +16,6 @@ from pathlib import Path
 from mmengine.logging import print_log
 from rich.progress import track
 
-from motionlab.codecs.meta_check import check_expected
 from motionlab.datasets.layout_caption import LayoutImage, parse_caption, read_json
 from motionlab.datasets.layout_files import LayoutPaths, read_embedding, read_latents, read_text, write_json
 from motionlab.datasets.layout_meta import META, read_layout_meta
@@ -59,23 +58,21 @@ class LayoutFolder:
         return LayoutPaths(self.path)
 
 
-def open_layout_folder(path: str | Path, on_bad: str = 'error', expect: Mapping | None = None) -> LayoutFolder:
+def open_layout_folder(path: str | Path, on_bad: str = 'error') -> LayoutFolder:
     """Check a folder and refuse it, or leave out what is bad.
 
     Args:
         path: The folder.
         on_bad: ``error`` stops at bad images; ``skip`` leaves them out, says how many, and names the first ten.
-        expect: What its ``meta.json`` must say; see :func:`~motionlab.codecs.meta_check.check_expected`.
 
     Raises:
         ConfigError: ``on_bad`` is something else.
-        DataError: there is no image, or an id twice; ``meta.json`` says something else than ``expect``; with ``error``
-            an image is bad, with ``skip`` more than half of them are.
+        DataError: there is no image, or an id twice; ``meta.json`` is damaged; with ``error`` an image is bad, with
+            ``skip`` more than half of them are.
     """
     if on_bad not in ('error', 'skip'):
         raise ConfigError(f"on_bad={on_bad!r}: expected 'error' or 'skip'.")
     path = Path(path)
-    check_expected(read_layout_meta(path), expect or {}, path)
     folder = check_layout_folder(path, stop_early=on_bad == 'error')
     bad = folder.problems
     total = len({*folder.names, *bad})

@@ -76,7 +76,7 @@ def test_movie_12_bad_data(tmp_path, monkeypatch):
         assert str(caught.value.file).endswith(file) and caught.value.field.endswith(field), (number, caught.value)
         # Left out, not made up.
         skipping = LayoutImageDataset(folder, 'all', on_bad='skip')
-        assert skipping.metainfo['image_ids'] == ['img_001', 'img_002']
+        assert [image.image_id for image in skipping.layouts] == ['img_001', 'img_002']
         assert any('1 of 3 images are bad and left out: img_000' in message for message in said)
         said.clear()
 

@@ -46,8 +46,8 @@ def test_preloaded_and_single_samples_are_the_same(folder):
 
 def test_splits_and_names(folder):
     train, val = LayoutImageDataset(folder, 'train'), LayoutImageDataset(folder, 'val')
-    assert (len(train), val.metainfo['image_ids']) == (9, ['img_009'])
-    assert val.metainfo['captions'] == ['picture img_009'] and val.metainfo['dims']['dino'] == 10
+    assert (len(train), [image.image_id for image in val.layouts]) == (9, ['img_009'])
+    assert val.layouts[0].caption == 'picture img_009' and val.metainfo['dims']['dino'] == 10
     with pytest.raises(ConfigError, match='test'):
         LayoutImageDataset(folder, 'test')
 

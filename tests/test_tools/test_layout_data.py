@@ -47,12 +47,12 @@ def test_table_of_a_bad_folder(folder, capsys):
 
 def test_config_is_compared(folder, tmp_path, capsys):
     config = tmp_path / 'config.py'
-    config.write_text("train_dataloader = dict(dataset=dict(expect=dict(dims=dict(dino=128))))\n"
-                      "model = dict(codec=dict(type='Other'))\n")
+    config.write_text("model = dict(codec=dict(type='LayoutCodec', text=dict(type='WordEmbeddings', dim=32)))\n")
     assert tool('analysis_tools/check_layout_data.py')([str(folder), '--config', str(config)]) == 0
-    assert 'expects what the folder is' in capsys.readouterr().out
-    with pytest.raises(DataError, match=r'dims\.dino: found 128, expected 1024'):
+    assert 'has the encoders that made the folder' in capsys.readouterr().out
+    with pytest.raises(DataError, match=r'meta.json text: found motionlab/words-v1 8x32'):
         tool('analysis_tools/check_layout_data.py')(
-            [str(folder), '--config', str(config), '--cfg-options', 'train_dataloader.dataset.expect.dims.dino=1024'])
+            [str(folder), '--config', str(config), '--cfg-options', 'model.codec.text.dim=16'])
+    config.write_text("model = dict(codec=dict(type='Other'))\n")
     with pytest.raises(ConfigError, match='expected a LayoutCodec'):
         tool('dataset_converters/prepare_layout_images.py')(['a.json', str(tmp_path / 'x'), '--config', str(config)])

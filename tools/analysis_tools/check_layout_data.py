@@ -4,7 +4,7 @@
     python tools/analysis_tools/check_layout_data.py output_data --config CONFIG
 
 Every file is read; what was found is kept, so that training need not read them again. With --config the folder's
-meta.json is compared with what the training set of CONFIG expects.
+meta.json is compared with the encoders of model.codec of CONFIG, as training does.
 Exit codes: 0 all good, 1 bad images, 2 an error.
 """
 
@@ -16,6 +16,7 @@ from motionlab.datasets.layout_folder import check_layout_folder
 from motionlab.datasets.layout_summary import print_layout_folder
 from motionlab.engine.cli import add_cfg_options, run_tool
 from motionlab.engine.config import load_config
+from motionlab.registry import CODECS
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -32,9 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     folder = check_layout_folder(args.data_root)
     print_layout_folder(folder, args.max_refs)
     if args.config is not None:
-        dataset = load_config(args.config, args.cfg_options).get('train_dataloader', {}).get('dataset', {})
-        check_expected(folder.meta, dataset.get('expect') or {}, folder.path)
-        print(f'{args.config}: expects what the folder is.')
+        codec = CODECS.build(load_config(args.config, args.cfg_options).model.codec)
+        check_expected(folder.meta, codec.describe(), folder.path)
+        print(f'{args.config}: has the encoders that made the folder.')
     return 1 if folder.problems else 0
 
 
