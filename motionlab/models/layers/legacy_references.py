@@ -58,7 +58,8 @@ def read_references(refs: Mapping, batch: int, clip_dim: int, dino_dim: int, dev
         device: Where the network is.
 
     Raises:
-        DataError: a needed entry is missing, given twice and not the same, of another shape, not finite, or means nothing.
+        DataError: a needed entry is missing, two that differ are given, one is of another shape, not finite, or means
+            nothing.
     """
     boxes = _floats(refs, 'boxes', device)
     if boxes.ndim != 3 or boxes.shape[0] != batch or not boxes.shape[1] or boxes.shape[2] != 4:
