@@ -19,11 +19,12 @@ import torch
 from motionlab.apis import init_model
 from motionlab.apis.inferencers.layout_inferencer import FORMATS, LayoutToImageInferencer
 from motionlab.apis.layout_evaluation import CONDITIONS, evaluate_layouts
+from motionlab.apis.layout_judges import find_judge
 from motionlab.apis.layout_requests import read_layout_request, requests_of_dataset
 from motionlab.apis.layout_tables import report_tables
 from motionlab.datasets.layout_dataset import SPLITS, LayoutImageDataset
 from motionlab.datasets.layout_files import write_picture
-from motionlab.datasets.layout_scenes import LayoutSceneDataset, SceneJudge
+from motionlab.datasets.layout_scenes import LayoutSceneDataset
 from motionlab.engine.cli import add_cfg_options, choose_checkpoint, make_folder, print_table, run_tool
 from motionlab.engine.config import load_config
 from motionlab.models.layout_sampling import LayoutOptions, read_sampling_shift
@@ -65,6 +66,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     evaluate.add_argument('--num', type=int, help='the first so many images (default all)')
     evaluate.add_argument('--conditions', nargs='+', choices=list(CONDITIONS), metavar='NAME',
                           help=f'of {", ".join(CONDITIONS)} (default all that the model has)')
+    evaluate.add_argument('--judge', metavar='MODULE:NAME', default='motionlab.datasets.layout_scenes:SceneJudge',
+                          help='what makes a judge of a codec, for other data than scenes: see '
+                          'motionlab.apis.layout_judges')
     evaluate.add_argument('--batch-size', type=int, default=32, help='images at once (default 32)')
     evaluate.add_argument('--out', metavar='FILE', help='write all numbers here (.json)')
     evaluate.add_argument('--pictures', metavar='FILE', help='draw the first images of every condition (.png)')
@@ -119,8 +123,8 @@ def evaluate(args: argparse.Namespace) -> None:
             raise ConfigError(f'{path}: name a {suffix} file.')
         if path:
             make_folder(Path(path).parent)
-    dataset, model = open_dataset(args), make_inferencer(args).model
-    report = evaluate_layouts(model, dataset, SceneJudge(model.codec), conditions=args.conditions,
+    make_judge, dataset, model = find_judge(args.judge), open_dataset(args), make_inferencer(args).model
+    report = evaluate_layouts(model, dataset, make_judge(model.codec), conditions=args.conditions,
                               options=options_of(args), num_images=args.num, batch_size=args.batch_size,
                               num_pictures=args.num_pictures if args.pictures else 0, show_progress=True)
     for table in report_tables(report):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from motionlab.models.layout_diffuser import LayoutDiffuser
 
 SCHEDULER_FILE = 'scheduler_config.json'
+_DISTILLED_STEPS = 4  # Of FLUX.1-schnell.
 _DIGITS = 9  # A share of the steps that is a whole number of them is not to become one more by rounding.
 _FIXED = {'use_karras_sigmas': False, 'use_exponential_sigmas': False, 'use_beta_sigmas': False,
           'invert_sigmas': False, 'shift_terminal': None, 'time_shift_type': 'exponential',
@@ -109,7 +110,8 @@ class LayoutOptions:
     """How images are made.
 
     Args:
-        num_steps: Euler steps, each one forward pass of the network; None for the head's (28 for FLUX.1-dev).
+        num_steps: Euler steps, each one forward pass of the network; None for the head's (28 for FLUX.1-dev), and 4 for
+            FLUX.1-schnell, told by its scheduler and that it has no guidance embedding.
         seed: Image i of a call starts from noise of a generator seeded with seed + i.
         guidance: What a network with a guidance embedding is told; None for the model's.
         grounding_ratio: Share of the steps, from the first on, in which the layout path is active; at least a begun
@@ -199,9 +201,7 @@ def generate_images(model: LayoutDiffuser, references: Mapping[str, Tensor] | No
     grid = token_grid(h, w)
     condition = None if references is None else model.backbone.prepare(_take_references(references, size), grid)
     noise = codec.pack(seeded_randn(seeds, (keys.LATENT_CHANNELS, h, w), text.device))     # (B, T, 64)
-    num_steps = model.head.num_steps if options.num_steps is None else options.num_steps
-    shift = options.shift or model_shift(model)
-    sigmas = shift.sigmas(num_steps, noise.shape[1])
+    sigmas = (options.shift or model_shift(model)).sigmas(options.num_steps or default_steps(model), noise.shape[1])
     velocity = _velocity(model, condition, text, pooled, grid, options, sigmas)
     latents = codec.unpack(solve_euler(velocity, noise, sigmas), h, w)                     # (B, 16, h, w)
     if not latents.isfinite().all():
@@ -213,12 +213,23 @@ def generate_images(model: LayoutDiffuser, references: Mapping[str, Tensor] | No
 
 def model_shift(model: LayoutDiffuser) -> SamplingShift:
     """What the scheduler beside the model's FLUX weights says; FLUX.1-dev's where there is none."""
+    return _checkpoint_shift(model) or SamplingShift()
+
+
+def default_steps(model: LayoutDiffuser) -> int:
+    """Solver steps where nothing else is asked for: of a FLUX that was distilled to few, these; else the head's."""
+    shift = _checkpoint_shift(model)
+    distilled = shift is not None and not shift.dynamic and not model.backbone.guidance_embeds
+    return _DISTILLED_STEPS if distilled else model.head.num_steps
+
+
+def _checkpoint_shift(model: LayoutDiffuser) -> SamplingShift | None:
     if model.backbone.flux_path is not None:
         folder = Path(model.backbone.flux_path)
         for place in (folder / 'scheduler', folder.parent / 'scheduler'):
             if (place / SCHEDULER_FILE).is_file():
                 return read_sampling_shift(place)
-    return SamplingShift()
+    return None
 
 
 def _take_references(references: Mapping[str, Tensor], size: int) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from motionlab.models.heads.flow_samplers import solve_euler
 from motionlab.models.layout_sampling import (
     LayoutOptions,
     SamplingShift,
+    default_steps,
     generate_images,
     model_shift,
     read_sampling_shift,
@@ -142,8 +143,10 @@ def test_scheduler_of_a_checkpoint(model, tmp_path, monkeypatch):
         path.write_text(json.dumps(config))
         monkeypatch.setattr(model.backbone, 'flux_path', str(place))
         assert model_shift(model).sigmas(4, 4096) == (1, 0.75, 0.5, 0.25, 0)
+        assert default_steps(model) == 4  # FLUX.1-schnell.
         path.write_text(json.dumps(config | dict(use_dynamic_shifting=True, max_shift=1.3, base_image_seq_len=64)))
         assert model_shift(model) == SamplingShift(base_tokens=64, max_mu=1.3)
+        assert default_steps(model) == model.head.num_steps
     for content, message in (('{', 'JSON'), ('[]', 'describes a list'), ('{"_class_name": "DDIM"}', 'DDIM'),
                              (json.dumps(config | dict(shift_terminal=0.1)), 'shift_terminal')):
         path.write_text(content)
