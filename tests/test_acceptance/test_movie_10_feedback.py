@@ -6,8 +6,8 @@ from tests.layout_networks import make_inputs, make_refs, small_net, wake
 
 @pytest.mark.parametrize('hard', [False, True])
 def test_movie_10_feedback(hard):
-    """Feedback: changing block k tokens changes block k+1 modulation; zero at init; metrics/feedback_magnitude > 0 after
-    stage 3."""
+    """Feedback: changing block k tokens changes block k+1 modulation; zero at init; metrics/feedback_magnitude > 0
+    after stage 3."""
     net, refs, inputs = small_net(feedback=dict(hard=hard)), make_refs((3, 2, 1)), make_inputs()
     wake(net.modulation_head)
     refs['alpha_override'] = torch.full(refs['ref_mask'].shape, 0.75)

@@ -34,7 +34,7 @@ def test_movie_22_stock_weights_and_lora(tmp_path):
     other.flux.load_lora_adapter(tmp_path / 'lora', prefix=None, adapter_name='default', weight_name=files[0])
     assert torch.equal(run(other, refs), run(net, refs))
     plain = diffusers.FluxTransformer2DModel.from_pretrained(tmp_path / 'stock', low_cpu_mem_usage=False)
-    plain.load_lora_adapter(tmp_path / 'lora', prefix=None, weight_name=files[0])  # The adapter works in diffusers itself, too.
+    plain.load_lora_adapter(tmp_path / 'lora', prefix=None, weight_name=files[0])  # It works in diffusers itself, too.
     lora = {key: value for key, value in net.flux.state_dict().items() if 'lora_' in key}
     assert len(lora) == 2 * 3 * (CONFIG['num_layers'] + CONFIG['num_single_layers'])
     assert all(torch.equal(value, lora[key.replace('default_0', 'default')])

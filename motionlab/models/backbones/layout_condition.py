@@ -23,7 +23,7 @@ class LayoutCondition:
         layout: (K', M, 2 D) keys and values of the layout tokens in each layout block; or (M, D) layout tokens; None
             without layout attention.
         shared: (M, D) M(h), what modulates before feedback; None without modulation.
-        deltas: (K, M, P) of all blocks without feedback, or (1, M, P) of the first where feedback follows.
+        deltas: (K, M, P) what modulates each block; None where feedback has its part in it.
         single_delta: (M, D) for the single-stream blocks; None without.
     """
 

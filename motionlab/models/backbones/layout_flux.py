@@ -213,7 +213,7 @@ class LayoutFlux(nn.Module):
 
         Args:
             x: (B, T, 64) packed latents, noisy.
-            timestep: (B,) in 0 ... 1.
+            timestep: (B,) in 0 ... 1, float32; in half precision the base rounds it as diffusers does.
             text: (B, L, Dt) tokens of the caption.
             pooled: (B, Dp) of the caption.
             condition: Of :meth:`prepare`; None: exactly diffusers' FLUX.

@@ -169,9 +169,8 @@ def box_tokens(boxes: Tensor, depth: Tensor, mask: Tensor, grid: tuple[int, int]
     num_slots = max(1, int(mask.sum(1).max()))
     slots = batch * num_slots + (mask.cumsum(1) - 1)[mask]                                 # (M,)
     ranges = token_ranges(boxes[mask], grid, rounding)                               # (M, 4)
-    flat_owned = owned_tokens(ranges, grid)                                                # (M, T)
     owned = torch.zeros(batch_size * num_slots, num_tokens, dtype=torch.bool)
-    owned[slots] = flat_owned
+    owned[slots] = owned_tokens(ranges, grid)
     owned = owned.view(batch_size, num_slots, num_tokens)
     sharing = owned
     if overlap == 'depth':
@@ -180,7 +179,8 @@ def box_tokens(boxes: Tensor, depth: Tensor, mask: Tensor, grid: tuple[int, int]
         behind = torch.iinfo(torch.int64).max
         nearness = torch.where(owned, labels.view(batch_size, num_slots, 1), behind)       # (B, n, T)
         sharing = owned & (nearness == nearness.amin(1, keepdim=True))
-    shares = sharing / sharing.sum(1, keepdim=True).clamp(min=1)                           # (B, n, T)
+    shares = sharing.float()
+    shares /= shares.sum(1, keepdim=True).clamp_(min=1)                                    # (B, n, T)
     token_set, set_shares = _covering_sets(owned, shares)
     rows, row_refs, buckets = _buckets(ranges, batch, grid)
     exists = row_refs >= 0
@@ -188,7 +188,7 @@ def box_tokens(boxes: Tensor, depth: Tensor, mask: Tensor, grid: tuple[int, int]
 
     boxes_on_cpu = BoxTokens(
         grid=tuple(grid), chosen=mask.flatten().nonzero()[:, 0], batch=batch, slots=slots, num_slots=num_slots,
-        owned=owned, sizes=flat_owned.sum(1).float(), token_set=token_set, set_shares=set_shares, buckets=buckets,
+        owned=owned, sizes=_sizes(ranges).float(), token_set=token_set, set_shares=set_shares, buckets=buckets,
         rows=rows, shares=row_shares, layers=_layers(rows, exists))
     return boxes_on_cpu.to(device)
 
@@ -211,9 +211,9 @@ def _covering_sets(owned: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     batch_size, num_slots, num_tokens = owned.shape
     key = torch.arange(batch_size).repeat_interleave(num_tokens)                           # (B T,)
     for start in range(0, num_slots, _WORD):
-        bits = owned[:, start:start + _WORD].long()                                        # (B, up to 31, T)
-        word = (bits << torch.arange(bits.shape[1])[:, None]).sum(1).flatten()             # (B T,)
-        _, key = torch.unique((key << _WORD) | word, return_inverse=True)
+        bits = owned[:, start:start + _WORD].double()                                      # (B, up to 31, T)
+        word = torch.exp2(torch.arange(float(bits.shape[1]), dtype=torch.float64)) @ bits  # (B, T), exact
+        _, key = torch.unique((key << _WORD) | word.flatten().long(), return_inverse=True)
     key = key.view(batch_size, num_tokens)
     token_set = key - key.amin(1, keepdim=True)                                            # (B, T)
     example = torch.zeros(batch_size, int(token_set.max()) + 1, dtype=torch.int64)         # (B, U), a token with it
@@ -221,10 +221,14 @@ def _covering_sets(owned: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     return token_set, shares.gather(2, example[:, None].expand(-1, num_slots, -1)).transpose(1, 2)
 
 
+def _sizes(ranges: Tensor) -> Tensor:
+    return (ranges[:, 2] - ranges[:, 0]) * (ranges[:, 3] - ranges[:, 1])                   # (M,)
+
+
 def _buckets(ranges: Tensor, batch: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor, list[Bucket]]:
     """Tokens (R,) of all boxes by bucket, their references (R,), -1 at padding, and the buckets."""
     width = ranges[:, 2] - ranges[:, 0]                                                    # (M,)
-    sizes = width * (ranges[:, 3] - ranges[:, 1])
+    sizes = _sizes(ranges)
     order = torch.argsort(sizes, descending=True, stable=True)
     rows, row_refs, buckets = [], [], []
     for refs in torch.tensor_split(order, _splits(sizes[order].numpy())):
