@@ -14,7 +14,7 @@ from motionlab.registry import MODELS
 from tests.conftest import REPO
 
 CONFIGS = REPO / 'configs/frame_prediction'
-SMALLEST = CONFIGS / 'sana-h96-d4_1xb16-2k_maze64.py'
+SMALLEST = CONFIGS / 'sana-h96-d4_1xb16-1500_maze64.py'
 CHANNELS = 12  # Of a latent: 2 x 2 pixels.
 
 

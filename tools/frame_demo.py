@@ -26,7 +26,7 @@ from motionlab.engine.config import load_config, resolve_work_dir
 from motionlab.utils import ConfigError, MotionLabError
 
 REPO = Path(__file__).resolve().parents[1]
-CONFIG = 'configs/frame_prediction/sana-h96-d4_1xb16-2k_maze64.py'
+CONFIG = 'configs/frame_prediction/sana-h96-d4_1xb16-1500_maze64.py'
 PSNR_GAIN_DB, CHANGED_SHARE, POSITION_SHARE = 1.0, 0.5, 0.7  # What a small model must reach.
 AMOUNTS = ('--windows', 256, '--rollouts', 8, '--states', 100)  # Minutes instead of many; standard errors of 2 %.
 console = Console()

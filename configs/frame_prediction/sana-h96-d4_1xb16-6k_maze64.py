@@ -1,5 +1,5 @@
 # About an hour of one CPU core.
-_base_ = ['./sana-h96-d4_1xb16-2k_maze64.py']
+_base_ = ['./sana-h96-d4_1xb16-1500_maze64.py']
 
 train_cfg = dict(max_iters=6000, val_interval=2000)
 param_scheduler = [

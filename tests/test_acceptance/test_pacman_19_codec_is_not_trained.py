@@ -12,7 +12,7 @@ from tests.frame_autoencoders import TINY as TINY_OPTIONS
 from tests.frame_autoencoders import save_autoencoder, save_trained
 from tests.frame_stores import write_frame_store
 
-CONFIG = REPO / 'configs/frame_prediction/sana-h96-d4_1xb16-2k_maze64.py'
+CONFIG = REPO / 'configs/frame_prediction/sana-h96-d4_1xb16-1500_maze64.py'
 
 
 @pytest.mark.parametrize('kind', ['TinyAutoencoder', 'ScratchAutoencoder'])

@@ -17,7 +17,7 @@ from tests.conftest import REPO
 from tests.frame_stores import write_frame_store
 from tests.test_tools import load_tool
 
-CONFIG = str(REPO / 'configs/frame_prediction/sana-h96-d4_1xb16-2k_maze64.py')
+CONFIG = str(REPO / 'configs/frame_prediction/sana-h96-d4_1xb16-1500_maze64.py')
 SMALL = {'model.codec.normalise': False, 'model.backbone.embed_dim': 16, 'model.backbone.depth': 1,
          'model.backbone.linear_head_dim': 8, 'model.backbone.num_cross_heads': 2}
 OPTIONS = ['--port', '0', '--steps', '1', '--cfg-options', *(f'{name}={value}' for name, value in SMALL.items())]

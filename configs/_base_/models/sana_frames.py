@@ -17,7 +17,7 @@ model = dict(
         num_context_levels=10,
         y_norm_scale=1.0),  # At 0.01 as published nothing is learnt of the actions in as many iterations.
     # A sprite's place shows through all but the strongest noise: what decides where it goes is learnt near noise alone.
-    head=dict(type='FlowMatchingHead', shift=20.0, density='logit_normal', num_steps=4, solver='euler'),
+    head=dict(type='FlowMatchingHead', shift=20.0, density='logit_normal', num_steps=2, solver='euler'),
     action_dropout=0.1,
     # Latents here are pixels, exact and without texture: more noise than this hides the sprites (0.7 as published for
     # learned latents), and what is predicted is what changes.
