@@ -145,7 +145,7 @@ def test_the_control_goes_on_with_stage_1_at_the_rates_of_stage_2():
     stage1, stage2, control = (load_config(CONFIGS / f'layout-tiny-{name}_1xb32_scenes64.py')
                                for name in ('stage1', 'stage2', 'control'))
     assert control.model == stage1.model and control.optim_wrapper == stage2.optim_wrapper
-    assert control.train_cfg.max_iters == 2 * stage2.train_cfg.max_iters
+    assert control.train_cfg.max_iters > 1.25 * stage2.train_cfg.max_iters  # Of whose steps each takes so much longer.
     assert control.default_hooks.stage.begins_after == 1
 
 
