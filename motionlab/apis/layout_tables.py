@@ -9,7 +9,7 @@ from motionlab.evaluation.functional.estimates import Estimate
 
 
 def estimates_table(rows: Mapping[str, Mapping[str, Estimate]], title: str,
-                    caption: str = 'mean ± standard error over objects') -> Table:
+                    caption: str = 'mean ± standard error over objects; of foreground iou over images') -> Table:
     """One line for each row, one column for each score that any of them has."""
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     table = Table(title=title, caption=caption)
