@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -151,3 +152,15 @@ def test_precision_is_the_part_s_own(flux):
     found = codec.decode_latents(torch.zeros(1, 16, 2, 2))
     assert found.dtype == torch.float32
     assert {weight.dtype for weight in codec.image.network('vae', None).parameters()} == {torch.bfloat16}
+
+
+def test_a_missing_package_is_named_with_its_extra(flux, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'diffusers', None)
+    monkeypatch.setitem(sys.modules, 'transformers', None)
+    codec = LayoutCodec(image=dict(type='FluxAutoencoder', path=flux),
+                        references=dict(type='ClipDinoReferences', clip_path=flux / 'clip', size=28),
+                        text=dict(type='FluxTextEncoders', t5_path=flux / 'text_encoder_2'))
+    for call in (lambda: codec.decode_latents(torch.zeros(1, 16, 2, 2)), lambda: codec.encode_text(['red']),
+                 lambda: codec.encode_clip(torch.zeros(1, 3, 28, 28))):
+        with pytest.raises(ConfigError, match=r"pip install 'motionlab\[flux\]'"):
+            call()
