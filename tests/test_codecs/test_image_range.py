@@ -30,5 +30,5 @@ def test_another_range_is_refused(value):
 
 def test_the_nearest_valid_size_is_named():
     check_frame_size(16, 32, 16)
-    with pytest.raises(DataError, match='game: height and width: found 17 x 5 px.*16 x 16'):
+    with pytest.raises(DataError, match=r'game: height and width: found 17 x 5 px.*16 x 16'):
         check_frame_size(17, 5, 16, 'game')
