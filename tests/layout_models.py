@@ -14,6 +14,7 @@ from motionlab.models import LayoutDiffuser
 from motionlab.models.layout_stages import STAGE_PARTS
 from motionlab.registry import DATASETS, MODELS
 from tests.conftest import REPO
+from tests.layout_networks import wake
 
 CONFIGS = REPO / 'configs/layout_generation'
 FLUX = dict(patch_size=1, in_channels=64, num_layers=2, num_single_layers=1, attention_head_dim=8,
@@ -44,14 +45,6 @@ def make_model(stage: int = 1, seed: int = 0, *, awake: bool = True, **options) 
     if awake:
         wake(model)
     return model
-
-
-@torch.no_grad()
-def wake(model: nn.Module) -> None:
-    """Give weights that are zero, on which others depend for their gradients, small random values."""
-    for name, parameter in model.named_parameters():
-        if not parameter.any():
-            parameter.normal_(std=0.2 if 'lora' in name or parameter.ndim > 1 else 0.05)
 
 
 def make_batch(size: int = 2, *, num_refs: int = 3, side: int = 8, seed: int = 0, first: int = 0,

@@ -71,6 +71,7 @@ class LayoutScalarsHook(Hook):
         step = runner.iter + 1
         self._due = step % self.interval == 0 or step == runner.max_iters
         runner.bare_model.measure_identity = self._due
+        self._norms = {}
 
     def after_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict[str, Tensor] | None = None) -> None:
@@ -123,6 +124,8 @@ class LayoutScalarsHook(Hook):
                        for name, parameter in trained}
 
     def _gradients(self, runner) -> dict[str, float]:
+        if not self._norms:  # A float16 step that overflowed is left out.
+            return {}
         norms = dict(zip(self._norms, torch.stack(list(self._norms.values())).tolist()))
         modules: dict[str, float] = defaultdict(float)
         for name, norm in norms.items():
