@@ -91,7 +91,7 @@ class Demo:
 
     def __init__(self, root: Path, out: Path):
         self.root, self.out = root, out
-        self._times = out / 'seconds.json'
+        self._times = REPO / out / 'seconds.json'
         self.seconds: dict[str, float] = json.loads(self._times.read_text()) if self._times.is_file() else {}
 
     def work_dir(self, name: str) -> Path:
@@ -111,7 +111,7 @@ class Demo:
             if self.latest(name) != before[name]:
                 self.seconds[name] = self.seconds.get(name, 0) + seconds[f'Train {name}']
         text = json.dumps(self.seconds)
-        write_atomically(REPO / self._times, lambda file: file.write(text.encode()))
+        write_atomically(self._times, lambda file: file.write(text.encode()))
 
     def _command(self, name: str) -> tuple[object, ...]:
         if name != 'control':
