@@ -170,7 +170,8 @@ def init_model(config: 'str | Path | dict | Config', checkpoint: str | Path | No
     model = build_model(dict(config)['model'])
     if checkpoint is not None:
         from motionlab.engine.checkpoint import load_checkpoint_file, load_weights
-        load_weights(model, load_checkpoint_file(checkpoint)['state_dict'], checkpoint, strict=True)
+        found = load_checkpoint_file(checkpoint)
+        load_weights(model, found['state_dict'], checkpoint, strict=True, meta=found.get('meta', {}))
     return model.to(device).eval()
 
 

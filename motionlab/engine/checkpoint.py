@@ -192,7 +192,7 @@ class LoadReport:
 
 
 def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor], source: str | Path,
-                 strict: bool = False) -> LoadReport:
+                 strict: bool = False, meta: Mapping[str, Any] | None = None) -> LoadReport:
     """Copy ``state_dict`` into ``model`` and say what fitted; on an error the model stays as it was.
 
     Args:
@@ -200,10 +200,11 @@ def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
         state_dict: Tensors by name.
         source: Named in messages.
         strict: Every name of either side must be in the other.
+        meta: What one of our checkpoints says of itself; None for weights of other origin.
 
     Raises:
         CheckpointError: no name matches, a shape differs (both shapes are named), ``strict`` and a name is on one
-            side only, or the model knows the weights to be another network's.
+            side only, or the model knows the weights to be another network's, or to need other frozen weights.
     """
     own = model.state_dict()
     matched = [name for name in own if name in state_dict]
@@ -215,6 +216,8 @@ def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor], source: str
     if isinstance(model, BaseTaskModel):
         try:
             model.check_weight_names(state_dict.keys())
+            if meta is not None:
+                model.check_checkpoint_meta(meta)
         except CheckpointError as error:
             raise CheckpointError(f'{source}: {error}') from error
     mismatched = [f'{name} is {tuple(state_dict[name].shape)} in the file and {tuple(own[name].shape)} in the model'

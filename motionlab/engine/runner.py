@@ -28,6 +28,7 @@ from motionlab.engine import data_loading, train_state, work_dir
 from motionlab.engine.launch import setup_distributed
 from motionlab.engine.sharding import shard_frozen
 from motionlab.engine.sync_bn import convert_sync_batchnorm
+from motionlab.models.base_task_model import BaseTaskModel
 from motionlab.registry import RUNNERS
 from motionlab.utils import CheckpointError, ConfigError
 from motionlab.version import __version__
@@ -314,7 +315,9 @@ class MotionRunner(Runner):
                                    lambda file: file.write(filename.encode()))
 
     def _meta(self) -> dict[str, Any]:
-        return dict(**self.train_loop.state(), cfg=self.cfg_text if is_main_process() else '', seed=self.shared_seed,
+        model = self.bare_model
+        return dict(**self.train_loop.state(), **(model.checkpoint_meta() if isinstance(model, BaseTaskModel) else {}),
+                    cfg=self.cfg_text if is_main_process() else '', seed=self.shared_seed,
                     time=time.strftime('%Y%m%d_%H%M%S'), mmengine_version=mmengine.__version__,
                     motionlab_version=__version__, experiment_name=self.experiment_name,
                     dataset_meta=getattr(self.train_loop.dataloader.dataset, 'metainfo', None))
@@ -360,7 +363,8 @@ class MotionRunner(Runner):
         """
         checkpoint = files.load_checkpoint_file(filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        report = files.load_weights(self.bare_model, checkpoint['state_dict'], filename, strict)
+        report = files.load_weights(self.bare_model, checkpoint['state_dict'], filename, strict,
+                                    checkpoint.get('meta', {}))
         self.logger.info(f'Loaded weights from {filename}: {report}.')
         self._log_weights()
         return checkpoint
@@ -378,7 +382,7 @@ class MotionRunner(Runner):
                                   'published files hold weights only). Start from its weights with load_from.')
         self.call_hook('after_load_checkpoint', checkpoint=saved)
         files.load_weights(self.bare_model, {**saved['state_dict'], **saved.get('raw_state_dict', {})}, filename,
-                           strict=True)
+                           strict=True, meta=saved['meta'])
         self.resumed_from = filename
         self.train_loop.restore(saved['meta'])
         self._restore_seed(saved['meta']['seed'])

@@ -1,7 +1,8 @@
 """What every task model shares: four parts that fit together."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from mmengine.model import BaseModel
 from torch import Tensor
@@ -82,6 +83,20 @@ class BaseTaskModel(BaseModel):
 
         Raises:
             CheckpointError: they are of another network; the message says which.
+        """
+
+    def checkpoint_meta(self) -> dict[str, str]:
+        """What checkpoints say, in ``meta``, of weights that they need and do not hold."""
+        return {}
+
+    def check_checkpoint_meta(self, meta: Mapping[str, Any]) -> None:
+        """Refuse weights that need others than this model has.
+
+        Args:
+            meta: Of a checkpoint; one of bare weights has none, and is empty.
+
+        Raises:
+            CheckpointError: its :meth:`checkpoint_meta` was another; the message says which.
         """
 
     def weight_notes(self) -> list[str]:

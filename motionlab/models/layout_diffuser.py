@@ -1,11 +1,13 @@
 """Images from captions and placed references: FLUX with layout, modulation and feedback, in training."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor
 
 from motionlab.codecs import layout_batch as keys
@@ -20,7 +22,7 @@ from motionlab.models.losses.identity_loss import (
 )
 from motionlab.models.losses.reduction import weighted_mean
 from motionlab.registry import MODELS
-from motionlab.utils import ConfigError, DataError
+from motionlab.utils import CheckpointError, ConfigError, DataError
 from motionlab.utils.random import batch_rand, batch_randn, derive_seed, seeded_randn
 
 LOSS = 'loss'             # (B,) of the velocity, in predictions.
@@ -28,6 +30,7 @@ ALPHA = 'alpha'           # (B, N) in predictions, 0 where no reference is.
 ALPHA_SUM = 'alpha_sum'   # (B, 3) in predictions: sums over the references of each depth label,
 ALPHA_COUNT = 'alpha_count'  # (B, 3), and how many these are.
 GENERATED = 'generated'   # (B, H, W, 3) uint8 in predictions.
+FLUX_HASH = 'flux_hash'   # In the meta data of checkpoints.
 _TINIEST = 1e-6           # Of a probability in a logarithm.
 
 
@@ -137,6 +140,22 @@ class LayoutDiffuser(BaseTaskModel):
         """
         if 'meta' in metainfo:
             check_expected(metainfo['meta'], self.codec.describe(), metainfo.get('dataset_name', 'dataset'))
+
+    def checkpoint_meta(self) -> dict[str, str]:
+        """Which FLUX the weights were trained on, which is not in checkpoints."""
+        found = getattr(self.backbone, 'base_hash', None)
+        return {} if found is None else {FLUX_HASH: found}
+
+    def check_checkpoint_meta(self, meta: Mapping[str, Any]) -> None:
+        """Refuse weights that were trained on another FLUX; warn where that is not known."""
+        own, found = self.checkpoint_meta().get(FLUX_HASH), meta.get(FLUX_HASH)
+        if found is None and own is not None:
+            print_log('The checkpoint does not say which FLUX it was trained on: it is taken to be the one in '
+                      f'{self.backbone.flux_path}.', logger='current', level=logging.WARNING)
+        elif found != own:
+            here = 'this model reads none from a folder' if own is None else f'{self.backbone.flux_path} has {own}'
+            raise CheckpointError(f'was trained on the FLUX with hash {found}, but {here}: on another FLUX what was '
+                                  'learnt means nothing. Set backbone.flux.path to the folder of that one.')
 
     @torch.no_grad()
     def predict(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -133,6 +133,19 @@ def test_checkpoints_hold_what_trains():
     assert len(base.state_dict()) == len(list(base.flux.parameters()))
 
 
+def test_a_base_is_told_from_others_whatever_type_it_is_read_as(tmp_path):
+    base = small_net(parts=(), lora=None)
+    assert base.base_hash is None  # Random.
+    base.export_base(tmp_path / 'one')
+    with torch.no_grad():
+        base.flux.single_transformer_blocks[1].proj_out.bias[3] += 0.5
+    base.export_base(tmp_path / 'other')
+    one, half, plain, other = (small_net(seed=seed, flux=dict(path=tmp_path / name), **options).base_hash
+                               for seed, name, options in ((1, 'one', {}), (2, 'one', dict(base_dtype='bfloat16')),
+                                                           (3, 'one', dict(lora=None)), (1, 'other', {})))
+    assert one == half == plain != other and len(one) == 16
+
+
 def test_blocks_before_the_first_trained_layer_need_no_graph():
     net, seen = small_net(awake=True), []
     net.requires_grad_(False)

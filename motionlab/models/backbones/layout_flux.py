@@ -11,6 +11,7 @@ from motionlab.codecs.latent_packing import PATCH, image_ids, text_ids
 from motionlab.models.backbones.layout_condition import LayoutCondition
 from motionlab.models.backbones.layout_flux_base import (
     add_lora_adapter,
+    base_hash,
     build_base,
     is_base,
     leave_out_base,
@@ -77,6 +78,7 @@ class LayoutFlux(nn.Module):
         out_channels: Channels of a packed velocity.
         guidance_embeds: Whether the base takes a guidance scale.
         flux_path: Folder of the base's weights; None for random ones.
+        base_hash: Of these weights, by :func:`motionlab.models.backbones.layout_flux_base.base_hash`; None likewise.
 
     Raises:
         ConfigError: arguments contradict each other, or an optional package is missing.
@@ -103,6 +105,7 @@ class LayoutFlux(nn.Module):
             raise ConfigError('LayoutFlux: found save_base with heads or LoRA, expected parts=() and lora=None: a base '
                               'is trained by itself.')
         self.flux, self.flux_path = build_base(flux, base_dtype), flux.get('path')
+        self.base_hash = None if self.flux_path is None or save_base else base_hash(self.flux)
         config = self.flux.config
         self.num_blocks, dim = config.num_layers, self.flux.inner_dim
         self.in_channels, self.out_channels = config.in_channels, self.flux.out_channels

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from motionlab.models.backbones.layout_flux_blocks import ADAPTER, layout_flux_class
 from motionlab.utils import CheckpointError, ConfigError, need_package
+from motionlab.utils.tensor_hash import tensors_hash
 
 LORA_TARGETS = ('to_q', 'to_k', 'to_v')
 LORA_SCOPES = ('always', 'layout')
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
 _WEIGHTS = 'diffusion_pytorch_model.safetensors'
 _SHOWN = 8
+_HASHED = 4096  # Numbers of each weight: all of FLUX's would take a minute.
 
 
 def build_base(flux: Mapping, dtype: str) -> nn.Module:
@@ -96,6 +98,19 @@ def _find(path: str | Path) -> Path:
     """The folder of a transformer: this one, or that in a pipeline."""
     inside = Path(path) / 'transformer'
     return inside if (inside / 'config.json').is_file() else Path(path)
+
+
+def base_hash(flux: nn.Module) -> str:
+    """16 hexadecimal digits that tell a base, without LoRA, from others, whatever type its weights were read as.
+
+    Of the names and shapes of all weights, and of some thousand numbers of each, rounded to bfloat16.
+    """
+    def sample(value: Tensor) -> Tensor:
+        flat = value.detach().flatten()
+        return flat[::-(-len(flat) // _HASHED)].bfloat16()
+
+    weights = sorted(flux.named_parameters())
+    return tensors_hash(((f'{name} {tuple(value.shape)}', sample(value)) for name, value in weights))
 
 
 def save_base(flux: nn.Module, folder: str | Path) -> None:
