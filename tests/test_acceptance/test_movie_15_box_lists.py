@@ -30,8 +30,12 @@ def test_movie_15_box_lists(shared_dir):
         expected = [part.tolist() for part in case['indices'].split(case['lengths'].tolist())]
         assert _lists(recorded['boxes'], grid) == expected
 
+
+def test_movie_15_any_grid():
+    """Box->token lists equal the reference at fp32 for grids 4..64 incl. non-square; independent of autocast."""
     corners = torch.rand(40, 2, 2, generator=torch.Generator().manual_seed(0)).sort(dim=1).values
-    boxes = torch.cat([corners.flatten(1), recorded['boxes'], torch.tensor([[0.25, 0.5, 1 / 3, 2 / 3]])])
+    odd = torch.tensor([[0.25, 0.5, 1 / 3, 2 / 3], [0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 1, 1]])
+    boxes = torch.cat([corners.flatten(1), odd])
     for height in range(4, 65, 6):
         for width in range(4, 65, 10):
             expected = [_in_python(box, (height, width)) for box in boxes]

@@ -44,6 +44,10 @@ def test_alpha_override():
     assert condition.alpha.tolist() == [[0.5, 1], [0, 0.25]] and condition.alpha_logits.tolist() == [[0, 0], [0, 0]]
     condition.alphas.sum().backward()
     assert net.alpha_predictor.fc2.bias.grad.item() == 0.25  # Of the one that is predicted; none of them is NaN.
+    for wrong in (-0.1, 7.0):
+        refs['alpha_override'][1, 1] = wrong
+        with pytest.raises(DataError, match=r'alpha_override.*0 to 1'):
+            net.prepare(refs, (6, 8))
 
 
 def test_wrong_references_are_named():

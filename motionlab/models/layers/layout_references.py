@@ -112,8 +112,14 @@ class LayoutHead(nn.Module):
 
 
 def routed_alpha(logits: Tensor, override: Tensor | None) -> Tensor:
-    """Logits (M,) -> alpha (M,), taken from ``override`` (M,) wherever that is not NaN."""
+    """Logits (M,) -> alpha (M,), taken from ``override`` (M,) wherever that is not NaN.
+
+    Raises:
+        DataError: an override outside 0 ... 1.
+    """
     alpha = torch.sigmoid(logits.float())
+    if override is not None and ((override < 0) | (override > 1)).any():
+        raise DataError('refs', 'alpha_override', override.tolist(), '0 to 1, or NaN for none')
     return alpha if override is None else torch.where(override.isnan(), alpha, override.nan_to_num().to(alpha.dtype))
 
 
