@@ -176,7 +176,8 @@ class LayoutCodec(Codec):
 
     def crop_boxes(self, images: Tensor, boxes: Tensor, size: int | None = None) -> Tensor:
         """Cut a box out of each image as references were: (M, 3, H, W), (M, 4) -> (M, 3, S, S), differentiable."""
-        return crop_boxes(images, boxes, size or self.size)
+        with torch.autocast(images.device.type, enabled=False):  # References were not cut out in half precision.
+            return crop_boxes(images, boxes, size or self.size)
 
     def encode_clip(self, crops: Tensor) -> Tensor:
         """(M, 3, S, S) in [0, 1] -> (M, Dc) of length 1, float32."""

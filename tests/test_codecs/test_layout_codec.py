@@ -79,6 +79,8 @@ def test_autocast_changes_nothing():
         latents = codec.encode_images(pictures())
         assert latents.dtype == torch.float32 and torch.equal(latents, LayoutCodec().encode_images(pictures()))
         assert codec.encode_references(torch.rand(1, 3, 32, 32))[1].dtype == torch.float32
+        crops = codec.crop_boxes(*(images := (torch.rand(1, 3, 64, 64), torch.tensor([[0.1, 0.2, 0.9, 0.7]]))))
+    assert torch.equal(crops, codec.crop_boxes(*images))
 
 
 def test_references_and_crops():
