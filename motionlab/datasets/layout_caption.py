@@ -6,7 +6,7 @@ ids may have gaps; names of files use it.
 """
 
 import json
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +98,7 @@ def check_box(box: object, source: object, field: str) -> list[float]:
 
 def is_number(value: object) -> bool:
     """Whether ``value`` is a finite number of JSON; True and False are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def read_json(path: Path) -> object:

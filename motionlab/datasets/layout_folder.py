@@ -40,7 +40,7 @@ class LayoutFolder:
     Args:
         path: The folder.
         meta: Its ``meta.json``.
-        names: Ids of all images by the names of their caption files, sorted; also of bad ones that have a caption.
+        names: Ids of all images by the names of their caption files, these sorted; also of bad ones that have one.
         images: Id -> image, of good ones.
         latent_sizes: Id -> height and width of the latents, of good ones.
         problems: Id -> what is wrong, of bad ones.
@@ -106,7 +106,8 @@ def check_layout_folder(path: str | Path, stop_early: bool = False) -> LayoutFol
     path = Path(path)
     meta, paths = read_layout_meta(path), LayoutPaths(path)
     listing = _list_files(path)
-    names = tuple(sorted(name.removesuffix('.json') for name in listing['captions'] if name.endswith('.json')))
+    # Sorted with their suffix, as the original preparation does: a-2.json comes before a.json, and splits follow.
+    names = tuple(name.removesuffix('.json') for name in sorted(listing['captions']) if name.endswith('.json'))
     if not names:
         raise DataError(path, 'captions', 'no JSON file' if path.is_dir() else 'nothing at this path',
                         'captions/{image_id}.json for every image', _PREPARE)

@@ -35,11 +35,20 @@ def test_whole_folder(folder):
     assert image.object_ids.tolist() == [0, 2, 4]
 
 
+def test_names_are_sorted_with_their_suffix(folder):
+    for old, new in (('img_000', 'b'), ('img_001', 'b-2')):
+        for path in (*folder.rglob(f'{old}.*'), *folder.rglob(f'{old}_obj*')):
+            path.rename(path.with_name(path.name.replace(old, new)))
+        edit(LayoutPaths(folder).caption(new), lambda c, new=new: c.update(image_id=new))
+    assert open_layout_folder(folder).names == ('b-2', 'b', 'img_002', 'img_003')
+
+
 CAPTION = {
     'objects[0].bbox: ': [
         lambda c: c['objects'][0].update(bbox=[0.1, 0.2, 0.3]),
         lambda c: c['objects'][0].update(bbox=[0.1, 0.2, float('nan'), 0.5]),
         lambda c: c['objects'][0].update(bbox=[0.1, 0.2, True, 0.5]),
+        lambda c: c['objects'][0].update(bbox=[0.1, 0.2, 10 ** 400, 0.5]),
         lambda c: c['objects'][0].update(bbox=[-0.002, 0.2, 0.3, 0.5]),
         lambda c: c['objects'][0].update(bbox=[10, 20, 300, 500]),
         lambda c: c['objects'][0].update(bbox=[0.3, 0.2, 0.3, 0.5]),
