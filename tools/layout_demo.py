@@ -46,11 +46,13 @@ RUNS = {'base': 'flux-tiny-base_1xb32-2500_scenes64', 'stage 1': 'layout-tiny-st
         'stage 3': 'layout-tiny-stage3_1xb32_scenes64'}
 LAYOUT_BARS = {'foreground_iou': (0.50, 0.20), 'hit': (0.45, 0.05), 'colour': (0.75, 0.20)}  # With, without references.
 SIMILARITY, SIMILARITY_GAIN, ERRORS, FEWEST_OBJECTS, EQUAL_TIME = 'similarity', 0.04, 3, 300, 0.95
+THREADS = 2  # Cores of the machine that the half hour is meant for.
 console = Console()
 
 
 def run_together(jobs: Mapping[str, tuple[object, ...]], logs: Path) -> dict[str, float]:
-    """Run commands of the toolbox side by side, one thread each; the first shows what it prints, the others have logs.
+    """Run commands of the toolbox side by side, the two threads shared out; the first shows what it prints, the
+    others have logs.
 
     Returns:
         Seconds of each.
@@ -60,11 +62,12 @@ def run_together(jobs: Mapping[str, tuple[object, ...]], logs: Path) -> dict[str
     """
     console.rule(f'[bold]{" | ".join(jobs)}')
     make_folder(logs)
+    threads = str(max(1, THREADS // len(jobs)))
 
     def run(title: str) -> tuple[float, int, str]:
         words, start = [str(word) for word in jobs[title]], time.perf_counter()
         console.print('$ python ' + shlex.join(words), style='dim', markup=False, soft_wrap=True)
-        environment, path = {**os.environ, 'OMP_NUM_THREADS': '1'}, logs / f'{title.replace(" ", "_")}.log'
+        environment, path = {**os.environ, 'OMP_NUM_THREADS': threads}, logs / f'{title.replace(" ", "_")}.log'
         if title == next(iter(jobs)):
             code = subprocess.run([sys.executable, *words], cwd=REPO, env=environment, check=False).returncode
             return time.perf_counter() - start, code, 'above'

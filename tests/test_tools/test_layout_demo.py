@@ -61,14 +61,14 @@ def commands(demo, monkeypatch, tmp_path):
             good_reports()[name].write(words[words.index('--out') + 1])
         else:
             checkpoints.append(name)
-        assert env['OMP_NUM_THREADS'] == '1'
+        threads.append(env['OMP_NUM_THREADS'])
         return SimpleNamespace(returncode=int(name == failing[0]))
 
-    checkpoints, failing = [], [None]
+    checkpoints, failing, threads = [], [None], []
     monkeypatch.setattr(demo, 'subprocess', SimpleNamespace(run=run, STDOUT=-2))
     monkeypatch.setattr(demo, 'bound_rows', lambda num_images: {'data': {}})
     monkeypatch.setattr(demo.Demo, 'latest', lambda self, name: self.work_dir(name) / f'iter_{checkpoints.count(name)}')
-    return SimpleNamespace(said=said, failing=failing)
+    return SimpleNamespace(said=said, failing=failing, threads=threads)
 
 
 def test_every_step(demo, commands, tmp_path, capsys):
@@ -80,6 +80,7 @@ def test_every_step(demo, commands, tmp_path, capsys):
     control = next(words for words in commands.said if words[0] == 'tools/train.py')
     assert control[control.index('--finetune') + 1].endswith('stage1_1xb32_scenes64/iter_1')
     assert all(words[-2:] == ['--num', '7'] for words in commands.said[5:])
+    assert commands.threads == ['2', '2', '1', '1', '2', '1', '1', '1', '1', '2']  # Two cores, shared out.
     said = capsys.readouterr().out
     for words in ('stage 3, feedback off', 'stage 2 - control', 'What must hold', 'Minutes of training'):
         assert words in said
