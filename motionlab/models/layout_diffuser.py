@@ -66,7 +66,8 @@ class LayoutDiffuser(BaseTaskModel):
         compile: Submodules to compile.
 
     Attributes:
-        observed: Of the last training step, detached: ``alpha`` (M,) of the valid references, ``timesteps`` (B,).
+        observed: Of the last training batch, detached: ``timesteps`` (B,); of the M valid references ``alpha`` (M,) and
+            ``feedback`` (M,), its mean size; ``similarity`` of those that had an identity measured.
         measure_identity: Also measure the identity where its weight is 0; for logging.
 
     Raises:
@@ -125,7 +126,8 @@ class LayoutDiffuser(BaseTaskModel):
         # In float64, so that the mean does not depend on how the rows are shared out.
         terms = {'loss_flow': self.head.loss(velocity, x0, noise).double().mean().float(),
                  'timestep_mean': sigma.mean()}
-        self.observed = {'timesteps': sigma.detach(), 'alpha': sigma.new_zeros(0)}
+        self.observed = {'timesteps': sigma.detach(),
+                         **{name: sigma.new_zeros(0) for name in ('alpha', 'feedback', 'similarity')}}
         if condition is not None:
             terms |= self._reference_terms(references, condition, feedback)
             predicted = self.codec.unpack(self.head.remove_noise(x_t, velocity, sigma), *latents.shape[-2:])
@@ -225,6 +227,7 @@ class LayoutDiffuser(BaseTaskModel):
         terms['alpha_mean'] = weighted_mean(alpha, weight)
         terms['alpha_fg_ratio'] = weighted_mean((alpha >= 0.5).float(), weight)
         magnitude = alpha.new_zeros(()) if feedback is None else feedback.detach().float().mean()
+        self.observed['feedback'] = magnitude.expand(len(self.observed['alpha']))
         terms['feedback_magnitude'] = weighted_mean(magnitude[None], weight.sum()[None])
         return terms
 
@@ -241,6 +244,7 @@ class LayoutDiffuser(BaseTaskModel):
             similarity = reference_similarity(self.codec, latents, boxes, references[keys.DINO], rows,
                                               self.identity_decode)                        # (M,)
             loss = identity_loss(similarity, condition.alpha[rows])
+        self.observed['similarity'] = similarity.detach()
         terms = {'identity': loss.detach(),
                  'identity_similarity': weighted_mean(similarity.detach(), torch.ones_like(similarity))}
         return terms | ({'loss_identity': self.identity_weight * loss} if self.identity_weight else {})

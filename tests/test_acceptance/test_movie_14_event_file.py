@@ -19,7 +19,8 @@ MODULES = {1: ('alpha_predictor', 'clip_proj', 'instance_fusion_mlp', 'layout_he
 
 def train(work_dir, stage, logged):
     hooks = (dict(type='LayoutScalarsHook', interval=2), dict(type='LayoutSamplesHook', interval=2)) if logged else ()
-    cfg = run_config(work_dir, stage, hooks=hooks, model=dict(reference_dropout=0.3))
+    # In stage 1 one batch in two is measured: there must be a reference in it, at any noise level, to be similar to.
+    cfg = run_config(work_dir, stage, hooks=hooks, model=dict(reference_dropout=0.0, identity_t_max=1.0))
     cfg.optim_wrapper.update(constructor='GroupedOptimWrapperConstructor')
     cfg.val_dataloader = dict(cfg.train_dataloader, sampler=dict(type='ResumableSampler', shuffle=False))
     cfg.val_cfg, cfg.val_evaluator = dict(type='EvalLoop'), dict(type='LayoutTerms')

@@ -3,6 +3,7 @@ import torch
 
 from motionlab.engine import MotionRunner
 from motionlab.engine.hooks.layout_scalars_hook import LayoutScalarsHook, module_of
+from motionlab.models import LayoutDiffuser
 from motionlab.utils import ConfigError
 from tests.layout_models import run_config
 
@@ -53,6 +54,29 @@ def test_values_are_means_since_the_last_report(tmp_path, written):
         assert found['metrics/alpha_spread'] == pytest.approx(alphas.std(unbiased=False).item(), abs=1e-6)
 
 
+def test_every_reference_counts_once_in_whatever_batch_it_is(tmp_path, written, monkeypatch):
+    loss, seen = LayoutDiffuser.loss, []
+    monkeypatch.setattr(LayoutDiffuser, 'loss', lambda self, batch: (loss(self, batch), seen.append(self.observed))[0])
+    run(tmp_path, steps=4, interval=4, accumulate=2, model=dict(reference_dropout=0.5))
+    assert len(seen) == 8
+    found = written.scalars[4]
+    for tag, name in (('alpha_mean', 'alpha'), ('dino_similarity_mean', 'similarity')):
+        assert len({len(each[name]) for each in seen}) > 1  # Means of batches would weigh them otherwise.
+        values = torch.cat([each[name] for each in seen])
+        assert found[f'metrics/{tag}'] == pytest.approx(values.mean().item(), abs=1e-6), tag
+    alphas = torch.cat([each['alpha'] for each in seen])
+    assert torch.equal(written.histograms[4]['metrics/alpha_distribution'], alphas)
+    assert found['metrics/alpha_fg_ratio'] == pytest.approx((alphas >= 0.5).float().mean().item())
+    assert written.histograms[4]['metrics/timesteps'].shape == (16,)
+
+
+def test_nothing_is_said_of_references_where_there_are_none(tmp_path, written):
+    run(tmp_path, steps=2, model=dict(reference_dropout=0.999))
+    assert not {'metrics/alpha_mean', 'metrics/alpha_fg_ratio', 'metrics/dino_similarity_mean',
+                'metrics/feedback_magnitude'} & written.scalars[2].keys()
+    assert written.scalars[2]['loss/dino_identity'] == 0
+
+
 def test_the_weighted_identity_has_the_weight(tmp_path, written):
     run(tmp_path, model=dict(identity_weight=10.0), steps=2)
     found = written.scalars[2]
@@ -66,6 +90,13 @@ def test_rates_are_those_that_the_step_used(tmp_path, written):
     assert rates == pytest.approx([5e-4, 1e-3, 1e-3])
     assert [written.scalars[step]['metrics/learning_rate_lora'] for step in (1, 2, 3)] == pytest.approx(
         [0.1 * rate for rate in rates])
+
+
+def test_the_rate_of_lora_is_said_where_it_shares_a_group(tmp_path, written):
+    cfg = run_config(tmp_path, 1, steps=2, hooks=(dict(type='LayoutScalarsHook', interval=2),))
+    cfg.optim_wrapper.update(constructor='GroupedOptimWrapperConstructor')  # As in the tiny configs.
+    MotionRunner.from_cfg(cfg).train()
+    assert written.scalars[2]['metrics/learning_rate_lora'] == written.scalars[2]['metrics/learning_rate'] > 0
 
 
 def test_norms_are_those_of_the_gradients_before_clipping(tmp_path, written, monkeypatch):

@@ -16,13 +16,15 @@ SCALARS = {  # Names in what the model's loss gives -> tags.
     'loss_flow': ('loss/flow_matching', 'loss/reconstruction'),  # The second is the first by its older name.
     'loss_alpha': ('loss/alpha_prior',),
     'identity': ('loss/dino_identity',),
-    'alpha_mean': ('metrics/alpha_mean',),
-    'alpha_fg_ratio': ('metrics/alpha_fg_ratio',),
-    'identity_similarity': ('metrics/dino_similarity_mean',),
-    'feedback_magnitude': ('metrics/feedback_magnitude',),
     'timestep_mean': ('metrics/timestep_mean',),
 }
+MEANS = {  # Names in what the model has observed, a value of each reference -> tags.
+    'alpha': 'metrics/alpha_mean',
+    'similarity': 'metrics/dino_similarity_mean',
+    'feedback': 'metrics/feedback_magnitude',
+}
 WEIGHTED, SPREAD = 'loss/dino_identity_weighted', 'metrics/alpha_spread'
+FOREGROUND = 'metrics/alpha_fg_ratio'
 RATE, LORA_RATE, NORM = 'metrics/learning_rate', 'metrics/learning_rate_lora', 'metrics/grad_norm'
 GRAD_RATIO, MODULE_NORM = 'debug/trainable_with_grad_ratio', 'debug/grad_norm_{}'
 HISTOGRAMS = {'alpha': 'metrics/alpha_distribution', 'timesteps': 'metrics/timesteps'}
@@ -33,8 +35,9 @@ LORA = 'lora'
 class LayoutScalarsHook(Hook):
     """Writes the scalars and histograms of :class:`motionlab.models.LayoutDiffuser` to TensorBoard.
 
-    Values are means over the iterations since the last time, over valid references and processes; learning rates and
-    norms of gradients (before clipping) are those of the iteration at hand. ``loss/reconstruction`` is an alias of
+    Losses are means over the iterations since the last time; what is said of references are means over all of them
+    since then, of every accumulated batch and process, and is left out where there was none. Learning rates and norms
+    of gradients (before clipping) are those of the iteration at hand. ``loss/reconstruction`` is an alias of
     ``loss/flow_matching``. Where the identity loss has no weight it is measured at that iteration, without gradient.
     Nothing draws random numbers.
 
@@ -54,17 +57,20 @@ class LayoutScalarsHook(Hook):
         self._values: dict[str, list[Tensor]] = defaultdict(list)
         self._observed: dict[str, list[Tensor]] = defaultdict(list)
         self._norms: dict[str, Tensor] = {}
-        self._due, self._handle = False, None
+        self._due, self._handles = False, []
 
     def before_train(self, runner) -> None:
-        """Look at gradients right before steps of the optimizer: afterwards they are gone."""
-        self._handle = runner.optim_wrapper.optimizer.register_step_pre_hook(
-            lambda *_: self._look(runner.bare_model) if self._due else None)
+        """Look at gradients right before steps of the optimizer (afterwards they are gone), and at references after
+        every batch, of which an iteration may have several."""
+        self._handles = [
+            runner.optim_wrapper.optimizer.register_step_pre_hook(
+                lambda *_: self._look(runner.bare_model) if self._due else None),
+            runner.bare_model.register_forward_hook(lambda model, *_: self._observe(model))]
 
     def release(self, runner) -> None:
         """Training is over, well or not."""
-        if self._handle is not None:
-            self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Have the identity measured where it is about to be reported."""
@@ -78,10 +84,13 @@ class LayoutScalarsHook(Hook):
         """Collect, and report where it is time."""
         for name in SCALARS.keys() & outputs.keys():
             self._values[name].append(outputs[name].detach().float())
-        for name, value in runner.bare_model.observed.items():
-            self._observed[name].append(value.detach().float())
         if self._due:
             self._report(runner)
+
+    def _observe(self, model: nn.Module) -> None:
+        if model.training:
+            for name, value in model.observed.items():
+                self._observed[name].append(value.detach().float())
 
     def _report(self, runner) -> None:
         names = sorted(self._values)
@@ -91,9 +100,11 @@ class LayoutScalarsHook(Hook):
         found = {tag: value for name, value in zip(names, means.tolist()) for tag in SCALARS[name]}
         if 'loss/dino_identity' in found:
             found[WEIGHTED] = runner.bare_model.identity_weight * found['loss/dino_identity']
-        observed = {name: _over_processes(torch.cat(self._observed[name])) for name in HISTOGRAMS}
+        observed = {name: _over_processes(torch.cat(self._observed[name])) for name in sorted(self._observed)}
+        found |= {tag: observed[name].mean().item() for name, tag in MEANS.items() if len(observed[name])}
         if len(observed['alpha']):
             found[SPREAD] = observed['alpha'].std(unbiased=False).item()
+            found[FOREGROUND] = (observed['alpha'] >= 0.5).float().mean().item()
         found |= self._rates(runner) | self._gradients(runner)
         self._values.clear()
         self._observed.clear()
@@ -108,11 +119,14 @@ class LayoutScalarsHook(Hook):
 
     @staticmethod
     def _rates(runner) -> dict[str, float]:
-        """Learning rates of heads and LoRA; 0 where a stage trains none."""
-        groups = runner.optim_wrapper.optimizer.param_groups
-        lora = [group['lr'] for group in groups if LORA in group.get('name', '')]
-        heads = [group['lr'] for group in groups if LORA not in group.get('name', '')]
-        return {RATE: (heads or [0.0])[0], LORA_RATE: (lora or [0.0])[0]}
+        """Learning rates of heads and LoRA, which may share a group; 0 where a stage trains none."""
+        part = {id(parameter): module_of(name) for name, parameter in runner.bare_model.named_parameters()
+                if parameter.requires_grad}
+        rates: dict[bool, float] = {}
+        for group in runner.optim_wrapper.optimizer.param_groups:
+            for is_lora in {part[id(parameter)] == LORA for parameter in group['params'] if id(parameter) in part}:
+                rates.setdefault(is_lora, group['lr'])
+        return {RATE: rates.get(False, 0.0), LORA_RATE: rates.get(True, 0.0)}
 
     @torch.no_grad()
     def _look(self, model: nn.Module) -> None:
