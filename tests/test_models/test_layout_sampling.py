@@ -76,10 +76,10 @@ def test_scales_switch_parts_off(model):
         ('grounding', dict(grounding_ratio=0)), ('some', dict(grounding_ratio=0.34)))}
     nothing = generate_images(model, None, batch[keys.TEXT], batch[keys.POOLED], SIDE, SIDE).latents
     for name in ('layout', 'modulation', 'feedback', 'some'):
-        assert (with_parts[name] - with_parts['all']).abs().max() > 1e-3, name
+        assert (with_parts[name] - with_parts['all']).abs().max() > 1e-4, name
     torch.testing.assert_close(with_parts['both'], nothing, rtol=0, atol=1e-4)
     torch.testing.assert_close(with_parts['grounding'], with_parts['layout'], rtol=0, atol=0)
-    assert (with_parts['some'] - with_parts['layout']).abs().max() > 1e-3
+    assert (with_parts['some'] - with_parts['layout']).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize(('ratio', 'steps', 'expected'), [(0.3, 10, 3), (0.3, 28, 9), (0.1, 30, 3), (0, 5, 0),
