@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/models/layout_flux_tiny.py',
 ]
 
-model = dict(stage=2, backbone=dict(parts=('layout', 'modulation')), identity_weight=1.0)
+model = dict(stage=2, backbone=dict(parts=('layout', 'modulation')), identity_weight=3.0)
 train_cfg = dict(max_iters=800, val_interval=800)
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 param_scheduler = [

@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/models/layout_flux_tiny.py',
 ]
 
-model = dict(stage=3, backbone=dict(parts=('layout', 'modulation', 'feedback')), identity_weight=1.0)
+model = dict(stage=3, backbone=dict(parts=('layout', 'modulation', 'feedback')), identity_weight=3.0)
 train_cfg = dict(max_iters=100, val_interval=100)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [

@@ -13,6 +13,6 @@ model = dict(
     alpha_prior=0.05,
     alpha_targets=(0.9, 0.5, 0.1),
     reference_dropout=0.1,
-    identity_t_max=0.6,
+    identity_t_max=1.0,  # Below 0.6, as published, noisy latents of 64 tokens give the objects away already.
     identity_min_px=8,
     eval_num_steps=16)
