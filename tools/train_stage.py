@@ -42,15 +42,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
                         help='tiny (default), flux, or a path of your own with {stage} in it')
     parser.add_argument('--work-root', type=Path, default=Path('work_dirs'), metavar='DIR',
                         help='holds <config name>/ of every stage (default work_dirs)')
-    parser.add_argument('--checkpoints', type=Path, default=Path('checkpoints'), metavar='DIR',
-                        help='holds stage{n}/checkpoint_{step}/, looked through too (default checkpoints)')
+    parser.add_argument('--checkpoints', type=Path, metavar='DIR',
+                        help='holds stage{n}/checkpoint_{step}/, looked through too')
     parser.add_argument('--export', type=int, metavar='KEEP',
-                        help='afterwards write the last checkpoint to --checkpoints and keep the newest KEEP there')
+                        help='afterwards write the last checkpoint to --checkpoints, and keep the newest KEEP there')
     parser.add_argument('--estimate', action='store_true', help='print the memory that training needs, and end')
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what started the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by old launchers')
     add_cfg_options(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.export is not None and (args.export < 1 or args.checkpoints is None):
+        parser.error('argument --export: expected a number of at least 1, and --checkpoints DIR')
+    return args
 
 
 def config_path(configs: str, stage: int) -> Path:

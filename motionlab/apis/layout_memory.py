@@ -137,10 +137,11 @@ def estimate_training_memory(cfg: Config, processes: int = 1, tokens: tuple[int,
 
 
 def memory_table(memory: LayoutMemory) -> Table:
-    """A table of GiB on one device."""
-    table = Table(title=f'Memory on each device (GiB): {memory.batch}')
-    for column in ('', 'GiB', 'of'):
-        table.add_column(column, justify='right' if column == 'GiB' else 'left')
+    """What one device needs, in GiB, or MiB where all is small."""
+    unit, size_of = ('GiB', GIB) if memory.total(False) >= GIB else ('MiB', GIB >> 10)
+    table = Table(title=f'Memory on each device: {memory.batch}')
+    for column in ('', unit, 'of'):
+        table.add_column(column, justify='right' if column == unit else 'left')
     millions = f'{memory.trained_parameters / 1e6:,.1f} M weights'
     rows = [('weights that are not trained', memory.base, f'FLUX: {memory.base_parameters / 1e6:,.1f} M weights')]
     if memory.gathered:
@@ -157,7 +158,7 @@ def memory_table(memory: LayoutMemory) -> Table:
         rows.append(('total', memory.total(checkpointing), f'{"with" if checkpointing else "without"} checkpointing'
                      + chosen))
     for title, size, note in rows:
-        table.add_row(title, f'{size / GIB:.2f}', note)
+        table.add_row(title, f'{size / size_of:.2f}', note)
     return table
 
 
