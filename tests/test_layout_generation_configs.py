@@ -134,7 +134,8 @@ def test_tiny_sizes_and_stages():
         path = load_config(CONFIGS / name).model.backbone.flux.path
         cfg, model = build(name)
         assert (cfg.train_cfg.max_iters, cfg.optim_wrapper.optimizer.lr) == (steps, rate)
-        assert (model.identity_weight, model.identity_t_max) == (3 * (stage > 1), 1) and cfg.model.backbone.lora.rank == 32
+        assert (model.identity_weight, model.identity_t_max) == (3 * (stage > 1), 1)
+        assert cfg.model.backbone.lora.rank == 32
         assert model.alpha_prior == 0.05 and model.alpha_targets == (0.9, 0.5, 0.1)
         assert model.backbone.layout_alpha_weight == 0.5 and model.head.num_steps == 16
         assert model.head.schedule.density == 'logit_normal'
