@@ -17,9 +17,9 @@ def shard_frozen(model: nn.Module, names: Sequence[str]) -> None:
 
     Every element of a ``ModuleList`` in a submodule gathers its weights when it runs and gives them back afterwards, in
     the forward and in the backward pass (``torch.distributed.fsdp.fully_shard``; Zhao et al., "PyTorch FSDP", VLDB
-    2023). Trained weights, e.g. LoRA between the frozen ones, are left to ``DistributedDataParallel``, which is told to
-    pass over the sharded ones. So gradients, optimizer and checkpoints are those of a run that shares nothing, as long
-    as ``state_dict`` leaves the frozen weights out.
+    2023). Weights that are trained or that ``state_dict`` gives, e.g. LoRA between the frozen ones, are left to
+    ``DistributedDataParallel``, which is told to pass over the sharded ones. So gradients, optimizer and checkpoints
+    are those of a run that shares nothing.
 
     A module whose weights are shared out has to be called as a whole, and by all processes equally often.
 
@@ -28,30 +28,31 @@ def shard_frozen(model: nn.Module, names: Sequence[str]) -> None:
         names: Of submodules, such as ``backbone.flux``.
 
     Raises:
-        ConfigError: no submodule has this name, it has no frozen weight, or a frozen weight would be saved.
+        ConfigError: no submodule has this name, or all of its weights are trained or saved.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
     device = torch.device(get_device())
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
-    trained = {parameter for parameter in model.parameters() if parameter.requires_grad}
-    parts = {name: _submodule(model, name) for name in names}
-    frozen = [f'{name}.{inner}' for name, part in parts.items() for inner, parameter in part.named_parameters()
-              if parameter not in trained]
-    saved = set(model.state_dict()).intersection(frozen)
-    if saved:
-        raise ConfigError(f'shard_frozen: {len(saved)} frozen weights of {", ".join(names)} are part of checkpoints '
-                          f'({min(saved)}, ...), which would hold shares of them. Name modules that are not saved.')
+    saved, whole, sharded = model.state_dict().keys(), set(), {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad or name in saved:
+            whole.add(parameter)
+        elif any(name.startswith(f'{part}.') for part in names):
+            sharded[name] = parameter
+    for part in names:
+        if not any(name.startswith(f'{part}.') for name in sharded):
+            raise ConfigError(f'shard_frozen: found {part!r}, expected the name of a module with weights that are '
+                              f'neither trained nor saved; that of {type(model).__name__} has none, or is not there.')
+    count = sum(parameter.numel() for parameter in sharded.values())
     # FLUX splits what its blocks return, and nothing writes into the parts.
     warnings.filterwarnings('ignore', 'FSDP2-wrapped module .* returned a view tensor', UserWarning)
-    for part in parts.values():
+    for part in map(model.get_submodule, names):
         for layer in [*_layers(part), part]:
-            fully_shard(layer, mesh=mesh, reshard_after_forward=True, ignored_params=trained)
-    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, frozen)
-    total = sum(parameter.numel() for part in parts.values() for parameter in part.parameters()
-                if parameter not in trained)
-    print_log(f'{total:,} frozen weights of {", ".join(names)} are shared out between {mesh.size()} processes.',
+            fully_shard(layer, mesh=mesh, reshard_after_forward=True, ignored_params=whole)
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, list(sharded))
+    print_log(f'{count:,} frozen weights of {", ".join(names)} are shared out between {mesh.size()} processes.',
               logger='current')
 
 
@@ -68,14 +69,3 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
         else:
             yield from _layers(child)
 
-
-def _submodule(model: nn.Module, name: str) -> nn.Module:
-    try:
-        part = model.get_submodule(name)
-    except AttributeError:
-        part = None
-    if part is None or not any(not parameter.requires_grad for parameter in part.parameters()):
-        reason = 'has no such module' if part is None else 'trains all of it'
-        raise ConfigError(f'shard_frozen: found {name!r}, expected the name of a module with frozen weights; '
-                          f'{type(model).__name__} {reason}.')
-    return part

@@ -14,7 +14,7 @@ from tests.test_engine.toy import load, train
 
 pytest.importorskip('peft')
 GLOBAL_BATCH, STEPS = 4, 4
-TERMS = ('loss', 'loss_flow', 'loss_identity')
+TERMS = ('loss', 'loss_flow', 'loss_identity', 'lr')
 WAYS = {'one': {}, 'ddp': dict(launcher='pytorch'), 'sharded': dict(launcher='pytorch', shard_frozen=['backbone.flux'])}
 
 

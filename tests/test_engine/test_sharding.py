@@ -92,11 +92,11 @@ def test_gradients_are_those_of_a_whole_network():
 
 def _check_refusals() -> None:
     setup_distributed('pytorch')
-    for model, names, reason in ((Model(), ['largest'], 'found .largest., .* Model has no such module'),
-                                 (Model(), ['after'], 'found .after., .* Model trains all of it'),
-                                 (Model(saved=True), ['large'], '6 frozen weights of large are part of checkpoints')):
-        with pytest.raises(ConfigError, match=reason):
-            shard_frozen(model, names)
+    # Not there, trained, part of checkpoints.
+    for model, name in ((Model(), 'largest'), (Model(), 'after'), (Model(saved=True), 'large')):
+        with pytest.raises(ConfigError, match=f"found '{name}', expected the name of a module with weights that are "
+                                              'neither trained nor saved'):
+            shard_frozen(model, [name])
 
 
 def test_what_cannot_be_shared_out_is_refused():
