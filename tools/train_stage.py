@@ -43,7 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--work-root', type=Path, default=Path('work_dirs'), metavar='DIR',
                         help='holds <config name>/ of every stage (default work_dirs)')
     parser.add_argument('--checkpoints', type=Path, metavar='DIR',
-                        help='holds stage{n}/checkpoint_{step}/, looked through too')
+                        help='holds stage{n}/checkpoint_{step}/, looked through too (with --export: checkpoints)')
     parser.add_argument('--export', type=int, metavar='KEEP',
                         help='afterwards write the last checkpoint to --checkpoints, and keep the newest KEEP there')
     parser.add_argument('--estimate', action='store_true', help='print the memory that training needs, and end')
@@ -51,8 +51,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by old launchers')
     add_cfg_options(parser)
     args = parser.parse_args(argv)
-    if args.export is not None and (args.export < 1 or args.checkpoints is None):
-        parser.error('argument --export: expected a number of at least 1, and --checkpoints DIR')
+    if args.export is not None:
+        if args.export < 1:
+            parser.error(f'argument --export: found {args.export}, expected at least 1')
+        args.checkpoints = args.checkpoints or Path('checkpoints')
     return args
 
 
