@@ -25,9 +25,9 @@ def test_builds_without_data_and_weights(name):
     cfg, model = build(name)
     assert f'b{cfg.train_dataloader.batch_size}-' in name
     assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
-    length, unit = re.search(r'-(\d+)([ek])_', name).groups()
+    length, unit = re.search(r'-(\d+)([ek]?)_', name).groups()
     total = cfg.train_cfg.max_epochs if unit == 'e' else cfg.train_cfg.max_iters
-    assert int(length) * (1 if unit == 'e' else 1000) == total
+    assert int(length) * (1000 if unit == 'k' else 1) == total
     if width := re.search(r'-h(\d+)-d(\d+)', name):
         assert (cfg.model.backbone.embed_dim, cfg.model.backbone.depth) == tuple(map(int, width.groups()))
     optimizer = OPTIMIZERS.build(dict(cfg.optim_wrapper.optimizer, params=model.parameters()))
