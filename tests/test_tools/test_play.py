@@ -95,10 +95,10 @@ def test_command_serves_until_it_is_interrupted(weights):
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         said = process.stdout.readline()
-        with urllib.request.urlopen(re.search(r'http://\S+', said).group(), timeout=30) as answer:
+        with urllib.request.urlopen(re.search(r'http://\S+', said).group(), timeout=300) as answer:
             assert b'play.js' in answer.read()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 0 and out == 'Ended.\n' and 'Traceback' not in err

@@ -15,7 +15,7 @@ from motionlab.datasets.maze_game import MazeGame
 from tests.play_servers import make_player, serving
 
 CHROMIUM = which('chromium') or which('chromium-browser') or which('google-chrome')
-SECONDS = 60
+SECONDS = 300
 
 
 @pytest.fixture(scope='module')
