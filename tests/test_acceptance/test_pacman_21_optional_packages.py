@@ -1,16 +1,9 @@
-import json
-import subprocess
-import sys
-
 import pytest
 
-from tests.conftest import REPO
+from tests.absent_packages import check_extras, said_by
 
-SCRIPT = '''
-import importlib, json, sys, tempfile
-from pathlib import Path
-
-from tests.absent_packages import hide
+PROGRAM = '''
+import importlib
 
 hide('diffusers', 'gymnasium', 'ale_py', 'pyarrow')
 import motionlab
@@ -24,11 +17,10 @@ import torch
 from motionlab.datasets.game_recording import MazeRecording, record_maze_game
 from motionlab.datasets.frame_window_dataset import FrameWindowDataset
 from motionlab.registry import CODECS, MODELS
-from motionlab.utils import ConfigError, register_all_modules
+from motionlab.utils import register_all_modules
 
 # All that can be done without them is.
 register_all_modules()
-folder = Path(sys.argv[1])
 store = record_maze_game(folder / 'maze', MazeRecording(60, num_mazes=1, num_unseen_mazes=0, max_ticks=40))
 batch = FrameWindowDataset(store.path, num_history=2).__getitems__([0, 1])
 codec = CODECS.build(dict(type='SpaceToDepth', patch=4))
@@ -54,18 +46,12 @@ def parquet():
 model = dict(type='FramePredictor', codec=dict(type='SpaceToDepth', patch=4),
              backbone=dict(type='FrameDiT', num_history=2, embed_dim=32, depth=1, num_cross_heads=4),
              head=dict(type='FlowMatchingHead'))
-said = {}
 for name, make in (('transformer', lambda: MODELS.build(model)),
                    ('taesd', lambda: CODECS.build(dict(type='TinyAutoencoder'))),
                    ('dc-ae', lambda: CODECS.build(dict(type='DeepCompressionAutoencoder'))),
                    ('gymnasium', gymnasium_env), ('parquet', parquet),
                    ('atari, gymnasium', atari('gymnasium')), ('atari, ale_py', atari('ale_py'))):
-    try:
-        make()
-        said[name] = 'made'
-    except ConfigError as error:
-        said[name] = str(error)
-print(json.dumps(said))
+    attempt(name, make)
 '''
 EXPECTED = {'transformer': ('diffusers', 'sana'), 'taesd': ('diffusers', 'sana'), 'dc-ae': ('diffusers', 'sana'),
             'gymnasium': ('gymnasium', 'game'), 'parquet': ('pyarrow', 'tables'),
@@ -75,11 +61,4 @@ EXPECTED = {'transformer': ('diffusers', 'sana'), 'taesd': ('diffusers', 'sana')
 def test_pacman_21_optional_packages(tmp_path):
     """`import motionlab` works without diffusers, gymnasium, ale-py; each missing one names its extra."""
     pytest.importorskip('gymnasium', reason='ale-py cannot be what is missing where gymnasium is missing too')
-    result = subprocess.run([sys.executable, '-c', SCRIPT, str(tmp_path)], cwd=REPO, capture_output=True, text=True,
-                            check=False)
-    assert result.returncode == 0, result.stderr[-3000:]
-    said = json.loads(result.stdout.splitlines()[-1])
-    assert said.keys() == EXPECTED.keys()
-    for name, (package, extra) in EXPECTED.items():
-        assert f'The package {package} is needed here' in said[name], (name, said[name])
-        assert f"pip install 'motionlab[{extra}]'" in said[name], (name, said[name])
+    check_extras(said_by(PROGRAM, tmp_path), EXPECTED)
