@@ -61,7 +61,7 @@ def generate_motion(model: MotionDiffuser, body: BodyModel | str | Path | dict |
 
     Raises:
         DataError: too few frames (saying how many are needed), wrong shapes, numbers that are not finite, or too
-            little noise.
+            little noise; or the motion itself came out not finite, as under guidance far too strong.
         ConfigError: N below 1; neither or both of generator and noise; options that do not fit the model; controls
             that the model has no adapter for; no body; something else than generators.
     """
@@ -74,7 +74,13 @@ def generate_motion(model: MotionDiffuser, body: BodyModel | str | Path | dict |
     source = (window_noise(rollout, batch, generator) if noise is None else
               recorded_noise(rollout, batch, noise, count))
     with evaluating(model):
-        return rollout.run(batch, num_frames, source, controls)
+        motion = rollout.run(batch, num_frames, source, controls)
+    lost = [~value.flatten(2).isfinite().all(dim=2) for key, value in motion.items() if key != 'betas']  # (B, N) each
+    frames = torch.stack(lost).any(dim=0).any(dim=0).nonzero().flatten()
+    if len(frames):
+        raise DataError('generate_motion', 'motion', f'NaN or infinity from frame {int(frames[0])} on', 'finite numbers',
+                        'Weights that are not trained, or guidance of a weight far too large, do this.')
+    return motion
 
 
 def use_body(model: MotionDiffuser, body: BodyModel | str | Path | dict | None) -> str:

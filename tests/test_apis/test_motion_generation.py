@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from motionlab.apis import RolloutOptions, generate_motion
+from motionlab.apis import MotionControl, RolloutOptions, generate_motion
 from motionlab.apis.motion_generation import half_weights, pack_weights
 from motionlab.body import load_body
 from motionlab.utils import ConfigError, DataError
@@ -162,3 +162,10 @@ def test_half_weights_are_nearly_the_same(body):
     assert torch.equal(_motion(model)['joints'], expected['joints'])
     with pytest.raises(ConfigError, match='expected float32'):
         half_weights(tiny_model(body, 1).double())
+
+
+def test_motion_that_runs_away_is_an_error(body):
+    """Guidance so strong that nothing finite is left says so, and from where, instead of returning NaN."""
+    push = MotionControl(direction=(1., 0., 0.), speed=1.5, moving_weight=1e30, facing_weight=0)
+    with pytest.raises(DataError, match=r'generate_motion: motion: found NaN or infinity from frame \d+ on'):
+        _motion(tiny_model(body, 1), controls=push)

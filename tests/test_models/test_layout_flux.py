@@ -192,6 +192,7 @@ def test_guidance_where_the_base_takes_it():
     (dict(modulation=dict(param='matrix')), r"param='matrix'"), (dict(layout_kv='text'), r"layout_kv='text'"),
     (dict(layout_blocks='some'), "'all' or increasing"), (dict(layout_blocks=[2, 1]), "'all' or increasing"),
     (dict(layout_blocks=[3]), 'below 3'), (dict(layout_blocks=[]), "'all' or increasing"),
+    (dict(layout_alpha_weight=1.5), r'layout_alpha_weight=1.5, expected 0 to 1'),
     (dict(lora=dict(LORA, scope='style')), "scope='style'"), (dict(save_base=True), 'trained by itself'),
     (dict(parts=('modulation',), lora=dict(LORA, scope='layout')), 'layout among them')])
 def test_contradictory_arguments(options, message):

@@ -58,7 +58,7 @@ class LayoutFlux(nn.Module):
         lora: ``dict(rank, alpha, scope)``; see :func:`motionlab.models.backbones.layout_flux_base.add_lora_adapter`.
             None: no LoRA.
         layout_blocks: Double-stream blocks with layout attention, or ``'all'``.
-        layout_alpha_weight: lambda of the weight ``1 - lambda alpha`` of the layout path.
+        layout_alpha_weight: lambda of the weight ``1 - lambda alpha`` of the layout path, 0 to 1.
         layout_kv: Keys and values of layout tokens: ``'own'`` layers, or ``'added'``, the blocks' text projections,
             which spares 2 D^2 weights per block.
         overlap: Of tokens in several boxes: ``'mean'`` or ``'depth'``; see
@@ -99,6 +99,9 @@ class LayoutFlux(nn.Module):
                                    *(('parts', part, PARTS) for part in parts)):
             if value not in known:
                 raise ConfigError(f'LayoutFlux: found {name}={value!r}, expected one of {known}.')
+        if not 0 <= layout_alpha_weight <= 1:
+            raise ConfigError(f'LayoutFlux: found layout_alpha_weight={layout_alpha_weight}, expected 0 to 1: beyond, '
+                              'what is nearest would be repelled by its box.')
         if 'feedback' in parts and 'modulation' not in parts:
             raise ConfigError(f'LayoutFlux: found parts={parts}, expected modulation too: feedback acts through it.')
         if save_base and (parts or lora):
