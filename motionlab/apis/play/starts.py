@@ -73,13 +73,14 @@ class GameStarts:
     action_names, fps = ACTION_NAMES, _FPS
 
     def __init__(self, num_frames: int = 1, tile_px: int = 4, real: bool = True):
-        self.num_frames, self.real, self._game = num_frames, real, MazeGame(tile_px)
-        self.frame_size = self._game.reset(0).shape[:2]
+        self.num_frames, self.real, self._tile_px = num_frames, real, tile_px
+        self.frame_size = MazeGame(tile_px).reset(0).shape[:2]
 
     def __call__(self, seed: int) -> PlayStart:
         """The game in the maze of ``seed``."""
-        self._game.reset(seed)
-        reals = [RealGame(self._game, self._game.get_state())]
+        game = MazeGame(self._tile_px)  # A game of its own: starts are asked for by several threads at a time.
+        game.reset(seed)
+        reals = [RealGame(game, game.get_state())]
         while len(reals) < self.num_frames:
             reals.append(reals[-1].after(NO_ACTION))
         return PlayStart(np.stack([real.frame for real in reals]), np.full(len(reals) - 1, NO_ACTION),

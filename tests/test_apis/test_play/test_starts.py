@@ -28,6 +28,23 @@ def test_game_goes_straight_on_until_the_model_begins(num_frames, tile_px):
     assert (starts(6).frames != start.frames).any() and GameStarts(real=False)(5).real is None
 
 
+def test_starts_asked_for_at_the_same_time_do_not_mix(monkeypatch):
+    """Another thread begins another maze in the middle of a start."""
+    starts, reset, asked = GameStarts(), MazeGame.reset, []
+
+    def reset_and_be_interrupted(game, seed=0):
+        frame = reset(game, seed)
+        if not asked:
+            asked.append(seed)
+            starts(7)
+        return frame
+    monkeypatch.setattr(MazeGame, 'reset', reset_and_be_interrupted)
+    found = starts(3)
+    assert asked == [3]
+    np.testing.assert_array_equal(found.frames[0], MazeGame().reset(3))
+    np.testing.assert_array_equal(found.real.frame, found.frames[0])
+
+
 def test_real_game_stands_still_when_it_is_over():
     real = GameStarts()(0).real
     for _ in range(2000):
