@@ -26,7 +26,7 @@ from motionlab.apis.inferencers.frame_prediction_inferencer import FORMATS, Pred
 from motionlab.codecs.frame_batch import ACTION_NAMES
 from motionlab.datasets.frame_store import FrameStore, open_frame_store
 from motionlab.engine.checkpoint import write_atomically
-from motionlab.engine.cli import add_cfg_options, choose_checkpoint, make_folder, print_table, run_tool
+from motionlab.engine.cli import add_cfg_options, check_device, choose_checkpoint, make_folder, print_table, run_tool
 from motionlab.engine.config import load_config
 from motionlab.models.frame_rollout import FrameOptions
 from motionlab.models.heads.flow_samplers import SOLVERS
@@ -82,8 +82,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def make_inferencer(args: argparse.Namespace) -> FramePredictionInferencer:
     """The model that the options name."""
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError('--device cuda: found no GPU that torch can use, expected --device cpu.')
+    check_device(args.device)
     model = init_model(load_config(args.config, args.cfg_options), choose_checkpoint(args.checkpoint), args.device)
     return FramePredictionInferencer(model)
 

@@ -25,7 +25,7 @@ from motionlab.apis.layout_tables import report_tables
 from motionlab.datasets.layout_dataset import SPLITS, LayoutImageDataset
 from motionlab.datasets.layout_files import write_picture
 from motionlab.datasets.layout_scenes import LayoutSceneDataset
-from motionlab.engine.cli import add_cfg_options, choose_checkpoint, make_folder, print_table, run_tool
+from motionlab.engine.cli import add_cfg_options, check_device, choose_checkpoint, make_folder, print_table, run_tool
 from motionlab.engine.config import load_config
 from motionlab.models.layout_sampling import LayoutOptions, read_sampling_shift
 from motionlab.registry import DATASETS
@@ -78,8 +78,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def make_inferencer(args: argparse.Namespace) -> LayoutToImageInferencer:
     """The model that the options name."""
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError('--device cuda: found no GPU that torch can use, expected --device cpu.')
+    check_device(args.device)
     model = init_model(load_config(args.config, args.cfg_options), choose_checkpoint(args.checkpoint), args.device)
     return LayoutToImageInferencer(model)
 

@@ -13,8 +13,7 @@ from rich.table import Table
 from motionlab.apis import LiftedClip, PoseLiftingInferencer
 from motionlab.apis.inferencers import read_camera, read_depth_file
 from motionlab.datasets.detections import KEYPOINT_FORMATS
-from motionlab.engine.cli import print_table, run_tool
-from motionlab.utils import ConfigError
+from motionlab.engine.cli import check_device, print_table, run_tool
 from motionlab.visualization.video_io import VIDEO_SUFFIXES
 
 
@@ -43,8 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def lift(args: argparse.Namespace) -> LiftedClip:
     """The clip that the options describe, lifted."""
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError('--device cuda: found no GPU that torch can use, expected --device cpu.')
+    check_device(args.device)
     camera = read_camera(args.world, args.camera) if args.world else None
     extras = read_depth_file(args.depth) if args.depth else {}
     inferencer = PoseLiftingInferencer(args.config, args.checkpoint, args.device)

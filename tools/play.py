@@ -13,7 +13,7 @@ import torch
 from motionlab.apis import init_model
 from motionlab.apis.play import FramePlayer, GameStarts, PlayServer, PlayTable, StoreStarts
 from motionlab.datasets.frame_store import open_frame_store
-from motionlab.engine.cli import add_cfg_options, choose_checkpoint, run_tool
+from motionlab.engine.cli import add_cfg_options, check_device, choose_checkpoint, run_tool
 from motionlab.engine.config import load_config
 from motionlab.models import FramePredictor
 from motionlab.models.frame_rollout import FrameOptions
@@ -53,8 +53,7 @@ def make_server(args: argparse.Namespace) -> PlayServer:
         CheckpointError: no such weights, or of another model.
         DataError: the store is malformed, or of another size than the model takes.
     """
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError('--device cuda: found no GPU that torch can use, expected --device cpu.')
+    check_device(args.device)
     cfg = load_config(args.config, args.cfg_options)
     model = init_model(cfg, choose_checkpoint(args.checkpoint), args.device)
     if not isinstance(model, FramePredictor):

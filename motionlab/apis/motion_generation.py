@@ -78,8 +78,8 @@ def generate_motion(model: MotionDiffuser, body: BodyModel | str | Path | dict |
     lost = [~value.flatten(2).isfinite().all(dim=2) for key, value in motion.items() if key != 'betas']  # (B, N) each
     frames = torch.stack(lost).any(dim=0).any(dim=0).nonzero().flatten()
     if len(frames):
-        raise DataError('generate_motion', 'motion', f'NaN or infinity from frame {int(frames[0])} on', 'finite numbers',
-                        'Weights that are not trained, or guidance of a weight far too large, do this.')
+        raise DataError('generate_motion', 'motion', f'NaN or infinity from frame {int(frames[0])} on',
+                        'finite numbers', 'Untrained weights do this, and guidance of a weight far too large.')
     return motion
 
 

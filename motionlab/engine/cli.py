@@ -89,6 +89,12 @@ def choose_checkpoint(path: str | Path) -> Path:
     return latest
 
 
+def check_device(device: str) -> None:
+    """Raise :class:`ConfigError` where ``--device cuda`` is given and there is no GPU."""
+    if device == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError('--device cuda: found no GPU that torch can use, expected --device cpu.')
+
+
 def check_model_options(args: argparse.Namespace, published: str) -> None:
     """Check that a command is told one model, on a device that is there.
 
@@ -99,8 +105,7 @@ def check_model_options(args: argparse.Namespace, published: str) -> None:
     Raises:
         ConfigError: no model or two, or no GPU where one is asked for.
     """
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError('--device cuda: found no GPU that torch can use, expected --device cpu.')
+    check_device(args.device)
     path = getattr(args, published)
     if (path is None) == (args.checkpoint is None):
         raise ConfigError('found ' + ('neither' if path is None else 'both') + ' CONFIG CHECKPOINT '

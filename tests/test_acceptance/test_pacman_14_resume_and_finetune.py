@@ -79,7 +79,8 @@ def test_pacman_14_zero_matches_fail(store, tmp_path):
 
 
 def test_pacman_14_tested_weights_give_the_numbers_of_validation(store, whole, tmp_path):
-    """Evaluation loads the averages strictly, statistics of the codec included, and repeats validation to the digit, in the same batches."""
+    """Evaluation loads the averages strictly, statistics of the codec included, and repeats validation to the digit, in
+    the same batches."""
     cfg = config(store, tmp_path, load_from=str(whole / f'iter_{ITERS}.pth'))
     for loader in cfg.test_dataloader:
         loader.batch_size = cfg.val_dataloader.batch_size  # Others are rounded elsewhere: a pixel in thousands moves.

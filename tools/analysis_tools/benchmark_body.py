@@ -12,7 +12,6 @@ fastest run of each counts, and answers are compared. On a CPU seconds are CPU s
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from motionlab.body import BodyModel, load_body
 from motionlab.body.body_file import read_body_file
 from motionlab.body.rotations import rotvec_to_rotmat
 from motionlab.engine.cli import print_table, run_tool
+from motionlab.engine.timing import timed_call
 
 TOLERANCE_M = 5e-6
 _BODY = 22
@@ -133,25 +133,15 @@ def measure(cases: dict[str, tuple[Callable, Callable]], repeats: int, device: s
     for name, (plain, ours) in track(cases.items(), 'Timing', transient=True):
         plain_s, ours_s, difference = [], [], 0.0
         for _ in range(repeats):
-            seconds, expected = _seconds(plain, device)
+            seconds, expected = timed_call(plain, device)
             plain_s.append(seconds)
             for _ in range(_RUNS_PER_TURN):
-                seconds, found = _seconds(ours, device)
+                seconds, found = timed_call(ours, device)
                 ours_s.append(seconds)
             difference = max(difference, (expected - found).abs().max().item())
         rows.append(dict(case=name, plain_s=min(plain_s), ours_s=min(ours_s), speedup=min(plain_s) / min(ours_s),
                          largest_difference=difference))
     return rows
-
-
-def _seconds(function: Callable[[], Tensor], device: str) -> tuple[float, Tensor]:
-    on_cpu = torch.device(device).type == 'cpu'
-    clock = time.process_time if on_cpu else time.perf_counter
-    start = clock()
-    result = function()
-    if not on_cpu:
-        torch.cuda.synchronize(device)
-    return clock() - start, result
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,7 +11,6 @@ On a CPU seconds are CPU seconds: other processes disturb them little.
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from rich.table import Table
 from torch import Tensor
 
 from motionlab.engine.cli import run_tool
+from motionlab.engine.timing import timed_call
 from motionlab.models import PoseLifter
 from motionlab.registry import MODELS
 
@@ -57,10 +57,10 @@ def measure(lifter: PoseLifter, frames: int, num_windows: int, batch_sizes: list
         ways = {'dilated window': lambda batch: _run_dilated(lifter, batch), 'strided window': lifter}
     scale, per_window, difference_m = frames / len(windows), [], 0.0
     lifter.lift_clip(clip[:, :2 * span])  # Warm up.
-    dense_s, dense = _seconds(lambda: lifter.lift_clip(clip)[0, chosen], device)           # (n, 17, 3)
+    dense_s, dense = timed_call(lambda: lifter.lift_clip(clip)[0, chosen], device)         # (n, 17, 3)
     for name, way in ways.items():
         for size in batch_sizes:
-            runs = [_seconds(partial(_run_batches, way, windows.split(size)), device) for _ in range(repeats)]
+            runs = [timed_call(partial(_run_batches, way, windows.split(size)), device) for _ in range(repeats)]
             difference_m = max(difference_m, (runs[0][1].reshape(dense.shape) - dense).abs().max().item())
             seconds = scale * min(run[0] for run in runs)
             per_window.append({'way': name, 'batch_size': size, 'seconds': seconds, 'ratio': seconds / dense_s})
@@ -77,16 +77,6 @@ def _run_dilated(lifter: PoseLifter, windows: Tensor) -> Tensor:
     for block in lifter.backbone.blocks:
         x = block(x, strided=False)
     return lifter.head(x)
-
-
-def _seconds(function: Callable[[], Tensor], device: str) -> tuple[float, Tensor]:
-    on_cpu = torch.device(device).type == 'cpu'
-    clock = time.process_time if on_cpu else time.perf_counter
-    start = clock()
-    result = function()
-    if not on_cpu:
-        torch.cuda.synchronize(device)
-    return clock() - start, result
 
 
 def print_report(report: dict[str, dict]) -> None:

@@ -11,8 +11,7 @@ turns and the fastest run counts; on a CPU seconds are CPU seconds.
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from rich.table import Table
 from torch import Tensor
 
 from motionlab.engine.cli import print_table, run_tool
+from motionlab.engine.timing import timed_call
 from motionlab.models.backbones import LayoutFlux
 from motionlab.models.layers.layout_references import area_ratio, blend_visual, routed_alpha, spatial_features
 
@@ -125,17 +125,6 @@ def largest_difference(condition, expected: Mapping[str, Tensor]) -> float:
     return difference
 
 
-def seconds(function: Callable, device: str) -> tuple[float, object]:
-    """Seconds of one call, and what it gives."""
-    on_cpu = torch.device(device).type == 'cpu'
-    clock = time.process_time if on_cpu else time.perf_counter
-    start = clock()
-    result = function()
-    if not on_cpu:
-        torch.cuda.synchronize(device)
-    return clock() - start, result
-
-
 def measure(size: str, batch_size: int, count: int, repeats: int, device: str) -> dict:
     """Seconds of both sides, their ratio and largest difference, and seconds with padded columns."""
     grid, options = SIZES[size]
@@ -144,11 +133,11 @@ def measure(size: str, batch_size: int, count: int, repeats: int, device: str) -
               for factor in _PADDED]
     loop_s, ours_s, padded_s = [], [], [[] for _ in _PADDED]
     for _ in track(range(repeats), f'Timing {size}', transient=True):
-        elapsed, expected = seconds(lambda: one_by_one(net, inputs[0], grid), device)
+        elapsed, expected = timed_call(lambda: one_by_one(net, inputs[0], grid), device)
         loop_s.append(elapsed)
         for _ in range(_RUNS_PER_TURN):
             for refs, times in zip(inputs, padded_s):
-                elapsed, condition = seconds(lambda refs=refs: at_once(net, refs, grid), device)
+                elapsed, condition = timed_call(lambda refs=refs: at_once(net, refs, grid), device)
                 times.append(elapsed)
         ours_s = padded_s[0]
     return dict(size=size, loop_s=min(loop_s), ours_s=min(ours_s), speedup=min(loop_s) / min(ours_s),
