@@ -38,6 +38,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     how.add_argument('--solver', choices=SOLVERS, help="default the config's")
     how.add_argument('--guidance', type=float, default=1.0, help='by the actions; 1 (default) for none')
     how.add_argument('--device', choices=['cpu', 'cuda'], default='cuda' if torch.cuda.is_available() else 'cpu')
+    how.add_argument('--threads', type=int, default=1, help='of torch on a CPU (default 1: a frame of a small model is '
+                     'too little work to be shared)')
     server = parser.add_argument_group('server')
     server.add_argument('--host', default='127.0.0.1', help='address (default 127.0.0.1: this machine only)')
     server.add_argument('--port', type=int, default=8000, help='default 8000; 0 takes a free one')
@@ -54,6 +56,8 @@ def make_server(args: argparse.Namespace) -> PlayServer:
         DataError: the store is malformed, or of another size than the model takes.
     """
     check_device(args.device)
+    if args.threads < 1:
+        raise ConfigError(f'--threads {args.threads}: expected at least 1.')
     cfg = load_config(args.config, args.cfg_options)
     model = init_model(cfg, choose_checkpoint(args.checkpoint), args.device)
     if not isinstance(model, FramePredictor):
@@ -71,7 +75,9 @@ def make_server(args: argparse.Namespace) -> PlayServer:
 
 
 def main(argv: list[str] | None = None) -> int:
-    server = make_server(parse_args(argv))
+    args = parse_args(argv)
+    server = make_server(args)
+    torch.set_num_threads(args.threads)
     print(f'Play at {server.url} (Ctrl-C ends)', flush=True)
     try:
         server.serve_forever()

@@ -82,6 +82,7 @@ def test_what_does_not_fit_is_named(serve, tmp_path):
     for error, words, options in ((DataError, 'nothing at this path', ('--store', tmp_path / 'absent')),
                                   (DataError, 'nearest valid size is 12 x 12', ('--store', store)),
                                   (DataError, "'night'", ('--store', store, '--split', 'night')),
+                                  (ConfigError, '--threads 0', ('--threads', 0)),
                                   (ConfigError, 'seed=-1', ('--seed', -1)), (ConfigError, 'most=0', ('--sessions', 0)),
                                   (ConfigError, 'guidance=-1', ('--guidance', -1))):
         with pytest.raises(error, match=words):

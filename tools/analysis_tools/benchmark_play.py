@@ -2,7 +2,7 @@
 
     python tools/analysis_tools/benchmark_play.py CONFIG [CHECKPOINT]
 
-Without CHECKPOINT, weights are fresh: they are as fast. One player of the maze game, two threads. Parts are those of a
+Without CHECKPOINT, weights are fresh: they are as fast. One player of the maze game. Parts are those of a
 frame of the model; frames per second are counted in a session, and by a client that asks the server of tools/play.py
 for one frame after the other, as its page does.
 """
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--steps', type=int, help="solver steps of a frame (default the config's)")
     parser.add_argument('--tile-px', type=int, choices=(4, 8), default=4, help='4 (default): 64 x 64 pixels, 8: 128')
     parser.add_argument('--frames', type=int, default=60, help='that are measured (default 60)')
-    parser.add_argument('--threads', type=int, default=2, help='of torch (default 2)')
+    parser.add_argument('--threads', type=int, default=1, help='of torch (default 1, as of tools/play.py)')
     parser.add_argument('--json', type=Path, help='write the numbers here as well')
     args = parser.parse_args(argv)
     if min(args.frames, args.threads) < 1:
