@@ -15,7 +15,6 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from motionlab.apis.motion_files import check_finite
 from motionlab.apis.motion_generation import generate_motion, use_body
 from motionlab.body import BodyModel, forward_kinematics, rotvec_to_rotmat
 from motionlab.body.skeletons import SMPLX_22
@@ -262,7 +261,6 @@ def _generate(model: MotionDiffuser, store: MotionStore, rows: np.ndarray, condi
     found = generate_motion(model, None, seeds, betas, SETTINGS[setting].num_frames, generator=generators,
                             controls=control, options=options)
     found = {key: value.cpu() for key, value in found.items()}
-    check_finite(found[keys.BODY_JOINTS])
     return found, time.perf_counter() - start
 
 

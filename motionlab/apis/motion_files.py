@@ -156,14 +156,6 @@ def cut_motion(motion: BodyMotion, first: int, count: int | None = None) -> Body
         'root_orient', 'pose_body', 'trans', 'joints')})
 
 
-def check_finite(joints: Tensor) -> None:
-    """Refuse generated motions (B, T, 22, 3) of which some are not finite; DataError says how many."""
-    bad = int((~joints.isfinite().flatten(1).all(dim=1)).sum())
-    if bad:
-        raise DataError('generated motion', 'joints', f'NaN or infinity in {bad} of {len(joints)} motions',
-                        'finite numbers', 'The weights are not finite, or guidance is too strong for the model.')
-
-
 def _rotmats(rotations: Tensor, shape: tuple[int, int]) -> Tensor:
     """(T, J, 3, 3) of matrices or axis-angle."""
     if rotations.numel() == 9 * shape[0] * shape[1]:

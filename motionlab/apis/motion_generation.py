@@ -75,11 +75,7 @@ def generate_motion(model: MotionDiffuser, body: BodyModel | str | Path | dict |
               recorded_noise(rollout, batch, noise, count))
     with evaluating(model):
         motion = rollout.run(batch, num_frames, source, controls)
-    lost = [~value.flatten(2).isfinite().all(dim=2) for key, value in motion.items() if key != 'betas']  # (B, N) each
-    frames = torch.stack(lost).any(dim=0).any(dim=0).nonzero().flatten()
-    if len(frames):
-        raise DataError('generate_motion', 'motion', f'NaN or infinity from frame {int(frames[0])} on',
-                        'finite numbers', 'Untrained weights do this, and guidance of a weight far too large.')
+    _check_finite(motion)
     return motion
 
 
@@ -201,6 +197,16 @@ def pack_weights(model: MotionDiffuser) -> MotionDiffuser:
         ConfigError: as :func:`half_weights`.
     """
     return _with_linears(model, PackedLinear)
+
+
+def _check_finite(motion: Mapping[str, Tensor]) -> None:
+    """Refuse generated motions of which some are not finite; DataError says how many, and from which frame on."""
+    lost = torch.stack([~value.isfinite().flatten(2).all(dim=2) for key, value in motion.items() if key != 'betas'])
+    lost = lost.any(dim=0)                                                                 # (B, N)
+    if lost.any():
+        raise DataError('generated motion', 'joints', f'NaN or infinity in {int(lost.any(dim=1).sum())} of {len(lost)} '
+                        f'motions, from frame {int(lost.any(dim=0).int().argmax())} on', 'finite numbers',
+                        'The weights are not finite, or guidance is too strong for the model.')
 
 
 def _with_linears(model: MotionDiffuser, make: Callable[[nn.Linear], nn.Module]) -> MotionDiffuser:

@@ -167,5 +167,5 @@ def test_half_weights_are_nearly_the_same(body):
 def test_motion_that_runs_away_is_an_error(body):
     """Guidance so strong that nothing finite is left says so, and from where, instead of returning NaN."""
     push = MotionControl(direction=(1., 0., 0.), speed=1.5, moving_weight=1e30, facing_weight=0)
-    with pytest.raises(DataError, match=r'generate_motion: motion: found NaN or infinity from frame \d+ on'):
+    with pytest.raises(DataError, match=r'NaN or infinity in 2 of 2 motions, from frame \d+ on'):
         _motion(tiny_model(body, 1), controls=push)

@@ -10,7 +10,7 @@ from matplotlib.image import imsave
 from mmengine import Config
 from torch import Tensor, nn
 
-from motionlab.apis.motion_files import SUFFIXES, BodyMotion, check_finite, cut_motion, read_motion
+from motionlab.apis.motion_files import SUFFIXES, BodyMotion, cut_motion, read_motion
 from motionlab.apis.motion_generation import generate_motion, use_body
 from motionlab.apis.pretrained import model_for
 from motionlab.body import BodyModel
@@ -197,7 +197,6 @@ class MotionGenerationInferencer:
         found = generate_motion(self.model, None, batch, betas, num_frames, generator=generators, controls=controls,
                                 options=options)
         found = {key: value.cpu() for key, value in found.items()}
-        check_finite(found[keys.BODY_JOINTS])
         motions = [self._motion({key: found[key][row] for key in batch}, found[keys.BETAS][row])
                    for row in range(len(seeds))]
         scores = {}
