@@ -1,5 +1,5 @@
-# The base of the tiny stages, FLUX itself from scratch: captions with colours and textures, no references. About seven
-# minutes of one CPU core. tools/train_stage.py 0 trains it and writes it as diffusers does.
+# The base of the tiny stages, FLUX itself from scratch: captions with colours and textures, no references. About eight
+# minutes of two CPU cores. tools/train_stage.py 0 trains it and writes it as diffusers does.
 _base_ = [
     '../_base_/layout_generation_runtime.py',
     '../_base_/datasets/layout_scenes.py',
