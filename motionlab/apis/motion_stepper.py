@@ -126,7 +126,8 @@ class MotionStepper:
             control: What is wanted in them: direction and speed, action or goal, a sudden impulse.
 
         Raises:
-            DataError: the control has wrong shapes. The stepper is then where it was.
+            DataError: the control has wrong shapes, or the frames are not finite, as under guidance far too strong.
+                The stepper is then where it was.
             ConfigError: the model has no adapter for such a control; likewise.
         """
         start = time.perf_counter()

@@ -5,7 +5,7 @@ Source: Zhang et al., PRIMAL, ICCV 2025 (arXiv 2503.17544).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -173,6 +173,9 @@ class MotionRollout:
             ``trans`` (B, F, 3) metres, ``root_orient`` (B, F, 3) and ``pose_body`` (B, F, 63) axis-angle in radians,
             ``betas`` (B, m), ``body_joints`` (B, F, 22, 3) metres, the joints of these bodies, and the points as the
             network gave them, ``joints`` (B, F, 22, 3) or ``markers`` (B, F, M, 3).
+
+        Raises:
+            DataError: some of it is not finite; it says how many motions, and from which frame on.
         """
         count, size = len(windows), len(betas)
         features = torch.stack([window.features for window in windows], dim=1)             # (B, K, n, D)
@@ -186,9 +189,11 @@ class MotionRollout:
             return torch.cat([frames, found[key][:, -1, -1:]], dim=1) if last else frames
 
         points = self.codec.layout.points
-        return {keys.TRANS: joined(keys.TRANS), keys.ROOT_ORIENT: rotmat_to_rotvec(joined(keys.ROOT_ROTMAT)),
-                keys.POSE_BODY: rotmat_to_rotvec(joined(keys.POSE_ROTMATS)).flatten(2), keys.BETAS: betas,
-                keys.BODY_JOINTS: joined(keys.BODY_JOINTS), points: joined(points)}
+        motion = {keys.TRANS: joined(keys.TRANS), keys.ROOT_ORIENT: rotmat_to_rotvec(joined(keys.ROOT_ROTMAT)),
+                  keys.POSE_BODY: rotmat_to_rotvec(joined(keys.POSE_ROTMATS)).flatten(2), keys.BETAS: betas,
+                  keys.BODY_JOINTS: joined(keys.BODY_JOINTS), points: joined(points)}
+        _check_finite({key: value for key, value in motion.items() if key != keys.BETAS})
+        return motion
 
     def _network(self, seed: Tensor, frame: CanonicalFrame, control: MotionControl,
                  ) -> Callable[[Tensor, Tensor], Tensor]:
@@ -248,3 +253,11 @@ class MotionRollout:
             if options.snap and not legacy.snap_before_blend:
                 features = self.codec.snap(features, state.frame, state.betas, options.ground, legacy.snap_body_only)
         return features
+
+
+def _check_finite(motion: Mapping[str, Tensor]) -> None:
+    lost = torch.stack([~value.isfinite().flatten(2).all(dim=2) for value in motion.values()]).any(dim=0)  # (B, F)
+    if lost.any():
+        raise DataError('generated motion', 'joints', f'NaN or infinity in {int(lost.any(dim=1).sum())} of {len(lost)} '
+                        f'motions, from frame {int(lost.any(dim=0).int().argmax())} on', 'finite numbers',
+                        'The weights are not finite, or guidance is too strong for the model.')

@@ -76,6 +76,9 @@ def test_failed_steps_change_nothing(model):
     for control in (MotionControl(impulse='kick'), MotionControl(action=1), [None]):
         with pytest.raises((ConfigError, DataError)):
             stepper.step(control)
+    away = MotionControl(direction=(1., 0., 0.), speed=1.5, moving_weight=1e30, facing_weight=0)
+    with pytest.raises(DataError, match=r'NaN or infinity in 2 of 2 motions, from frame \d+ on'):
+        stepper.step(away)
     assert torch.equal(stepper.step().motion['joints'], other.step().motion['joints'])
 
 
